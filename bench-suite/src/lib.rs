@@ -1,0 +1,3 @@
+//! Benches, experiments and the published comparison.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! The message path: lock-free bounded MPMC queue, channels, batching, compression, partitioning.

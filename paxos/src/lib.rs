@@ -1,0 +1,3 @@
+//! Multi-Paxos as a pure state machine.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Raft as a pure state machine.
+
+#![forbid(unsafe_code)]

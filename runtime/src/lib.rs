@@ -1,0 +1,3 @@
+//! Hosts replicas of any protocol: workers, queues, journal, client, groups.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Deterministic simulation with faults, invariants and a linearizability checker.
+
+#![forbid(unsafe_code)]
