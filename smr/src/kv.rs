@@ -37,39 +37,49 @@ pub enum KvCommand<'a> {
     /// Read a key.
     Get {
         /// The key.
+        #[serde(with = "serde_bytes")]
         key: &'a [u8],
     },
     /// Write a key.
     Put {
         /// The key.
+        #[serde(with = "serde_bytes")]
         key: &'a [u8],
         /// Its new value.
+        #[serde(with = "serde_bytes")]
         value: &'a [u8],
     },
     /// Remove a key.
     Delete {
         /// The key.
+        #[serde(with = "serde_bytes")]
         key: &'a [u8],
     },
     /// Write a key if its value is as expected.
     CompareAndSwap {
         /// The key.
+        #[serde(with = "serde_bytes")]
         key: &'a [u8],
         /// The value that it must have; `None`: it must be absent.
+        #[serde(borrow, with = "serde_bytes")]
         expected: Option<&'a [u8]>,
         /// Its new value.
+        #[serde(with = "serde_bytes")]
         value: &'a [u8],
     },
     /// Append to the value of a key; an absent key counts as empty.
     Append {
         /// The key.
+        #[serde(with = "serde_bytes")]
         key: &'a [u8],
         /// What to append.
+        #[serde(with = "serde_bytes")]
         suffix: &'a [u8],
     },
     /// List entries in key order.
     Scan {
         /// The first key.
+        #[serde(with = "serde_bytes")]
         from: &'a [u8],
         /// How many entries, at most [`SCAN_ENTRIES_MAX`].
         entries_max: u32,
@@ -80,8 +90,7 @@ pub enum KvCommand<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KvAnswer<'a> {
     /// Get: the value. Delete: the value removed.
-    #[serde(borrow)]
-    Value(Option<&'a [u8]>),
+    Value(#[serde(borrow, with = "serde_bytes")] Option<&'a [u8]>),
     /// Put, Append: whether the key was there before.
     Written {
         /// Whether it was.
@@ -90,7 +99,7 @@ pub enum KvAnswer<'a> {
     /// Compare-and-swap took place.
     Swapped,
     /// Compare-and-swap did not; this is the value that the key has.
-    Mismatch(#[serde(borrow)] Option<&'a [u8]>),
+    Mismatch(#[serde(borrow, with = "serde_bytes")] Option<&'a [u8]>),
     /// Scan: entries in key order.
     Entries(#[serde(borrow)] Vec<(&'a [u8], &'a [u8])>),
     /// The command could not be understood or exceeds a limit; nothing changed.
@@ -126,7 +135,18 @@ impl<'a> KvCommand<'a> {
     /// Never in practice: encoding into memory does not fail.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).expect("encoding into memory does not fail")
+        let mut bytes = Vec::new();
+        self.encode_into(&mut bytes);
+        bytes
+    }
+
+    /// Appends the command's bytes to `bytes`, for callers that keep a buffer.
+    ///
+    /// # Panics
+    /// Never in practice: encoding into memory does not fail.
+    pub fn encode_into(&self, bytes: &mut Vec<u8>) {
+        let taken = std::mem::take(bytes);
+        *bytes = postcard::to_extend(self, taken).expect("encoding into memory does not fail");
     }
 
     /// The key that decides which shard serves the command.
