@@ -1,5 +1,6 @@
 //! The message path: lock-free bounded MPMC queue, channels, batching, compression, partitioning.
 
+pub mod batcher;
 mod channel;
 pub mod compress;
 mod doorbell;
