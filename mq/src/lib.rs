@@ -4,6 +4,7 @@ pub mod batcher;
 mod channel;
 pub mod compress;
 mod doorbell;
+pub mod partition;
 mod ring;
 mod sync;
 mod wait;
