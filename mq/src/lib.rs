@@ -1,10 +1,84 @@
-//! The message path: lock-free bounded MPMC queue, channels, batching, compression, partitioning.
+//! The message path of Quorate, and a crate for itself: bounded multi-producer multi-consumer
+//! queues without locks on their data path, channels over them, and the pure values that decide
+//! what travels through them: batcher, compressor, partitioners. Knows nothing of consensus.
+//!
+//! ```
+//! use quorate_mq::{batcher::{BatchPolicy, BatchQueue}, bounded};
+//!
+//! let (sender, receiver) = bounded(1024)?;
+//! let producers: Vec<_> = (0..2)
+//!     .map(|producer| {
+//!         let sender = sender.clone();
+//!         std::thread::spawn(move || {
+//!             let mut commands: Vec<_> = (0..100).map(|n| format!("{producer}:{n}")).collect();
+//!             sender.send_batch(&mut commands) // blocks while the queue is full
+//!         })
+//!     })
+//!     .collect();
+//! drop(sender); // the producers hold clones; the last one closes the channel
+//!
+//! // A stage takes what is there and lets batches grow while one is in flight.
+//! let mut queue = BatchQueue::new(BatchPolicy::adaptive(), 10_000);
+//! let (mut arrived, mut sent) = (Vec::new(), 0);
+//! while receiver.recv_batch(&mut arrived, 64).is_ok() {
+//!     for command in arrived.drain(..) {
+//!         let bytes = command.len();
+//!         queue.push(0, command, bytes).expect("room for ten thousand");
+//!     }
+//!     let mut batch = Vec::new();
+//!     while let Some(size) = queue.take(0, &mut batch) {
+//!         sent += batch.drain(..).count(); // seal, compress and send it
+//!         queue.completed(size.bytes); // when it is acknowledged
+//!     }
+//! }
+//! assert_eq!(sent, 200);
+//! for producer in producers {
+//!     assert!(producer.join().unwrap().is_ok());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is guaranteed
+//!
+//! | | [`Ring`], [`Sender`], [`Receiver`] |
+//! |---|---|
+//! | order | first in, first out in the order of the claims; so per sender, and a batch that was taken in one piece is contiguous |
+//! | delivery | each value is received once, or handed back, or dropped once with the queue |
+//! | bound | exactly the capacity, any number from 1 on |
+//! | close | one atomic step: what was sent before is received, what comes after is handed back |
+//! | "full", "empty", "closed" of the ring | true at one moment during the call; the ring tells a peer that is halfway apart ([`PopError::Busy`]), the channel's `try_` forms report it as empty or full |
+//! | locks | none on the data path; a mutex guards the list of parked threads and is taken only to park, or to wake somebody who is parked |
+//! | progress of `try_` forms | never wait for another thread |
+//! | progress of the whole | *not* lock-free in the strict sense: see the table below |
+//! | waiting | polls for at most [`SPIN_DEFAULT`] (not on a single core), then parks; wakes as many as there is news for, nobody when nobody is parked; an idle receiver uses no processor time |
+//! | panics | no user code runs between claim and publication |
+//!
+//! # Which progress guarantee
+//!
+//! | algorithm | a thread stopped for ever in the middle of an operation | |
+//! |---|---|---|
+//! | lock around a deque | stops everybody | blocking |
+//! | **[`Ring`]** (Vyukov's bounded queue, as in crossbeam's `ArrayQueue`) | stops consumers at its slot and producers once the ring has filled up; stopped while holding nothing, nobody | its own steps are few and wait for none, but it is not lock-free |
+//! | SCQ (Nikolaev, 2019), LCRQ (Morrison and Afek, 2013) | stops nobody | lock-free; two to four times the cost |
+//!
+//! # Parts
+//! * [`Ring`]: the queue. [`bounded`]: channels. [`Doorbell`]: one thread that serves several.
+//! * [`batcher`]: when to send what has been collected.
+//! * [`compress`]: tagged, checked frames over lz4.
+//! * [`partition`]: key to shard, request to worker.
+//!
+//! `unsafe` is confined to `ring` and `ring::front`; their invariants are numbered there and
+//! checked by loom on this code (`RUSTFLAGS="--cfg loom" cargo test -p quorate-mq --test loom
+//! --release`).
+
+#![deny(unsafe_code)]
 
 pub mod batcher;
 mod channel;
 pub mod compress;
 mod doorbell;
 pub mod partition;
+#[allow(unsafe_code, reason = "slots are shared by hand-over; invariants in the module")]
 mod ring;
 mod sync;
 mod wait;

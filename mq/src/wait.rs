@@ -22,9 +22,15 @@ use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicUsize, Monitor, Ordering, seq_cst_access_fence, spin_loop, yield_now};
 
-/// How long a waiter polls before it parks, unless told otherwise: about the time that another
-/// core needs to answer, and a tenth of what a wake-up costs.
-pub const SPIN_DEFAULT: Duration = Duration::from_micros(2);
+/// How long a waiter polls before it parks, unless told otherwise: several times what another
+/// core needs to answer and a quarter of what a wake-up costs. With less, two threads that answer
+/// each other fall into a state in which each is parked by the time the other one's answer comes,
+/// and stay there.
+pub const SPIN_DEFAULT: Duration = Duration::from_micros(10);
+
+/// How much of the polling keeps the core; after that the waiter yields it between polls, so that
+/// waiting costs little when there are more runnable threads than cores.
+const SPIN_HOT: Duration = Duration::from_micros(2);
 
 /// The longest pause between two polls, in spin-loop hints.
 const PAUSES_MAX: u32 = 32;
@@ -51,9 +57,12 @@ pub(crate) fn spin_until(limit: Duration, deadline: Option<Instant>, ready: impl
     }
     let started = Instant::now();
     let mut pauses = 1;
+    let mut hot = true;
     loop {
-        for _ in 0..pauses {
-            spin_loop();
+        if hot {
+            (0..pauses).for_each(|_| spin_loop());
+        } else {
+            yield_now();
         }
         if ready() {
             return;
@@ -63,6 +72,7 @@ pub(crate) fn spin_until(limit: Duration, deadline: Option<Instant>, ready: impl
             continue;
         }
         let now = Instant::now();
+        hot = now - started < SPIN_HOT;
         if now - started >= limit || deadline.is_some_and(|at| now >= at) {
             return;
         }
@@ -177,6 +187,8 @@ pub(crate) enum Look<R> {
     /// A peer stopped between claim and publication; its wake-up may come before its change is
     /// visible, so that one must look again soon.
     Busy,
+    /// Part is done and a peer stands in the way of the rest: look again at once.
+    Progress,
 }
 
 /// A queue as its waiters see it.
@@ -204,7 +216,9 @@ pub(crate) fn wait_for<R>(
                 busy_looks += 1;
                 let_the_peer_finish(busy_looks);
             }
+            Look::Progress => busy_looks = 0,
             Look::Nothing if !spun => {
+                busy_looks = 0;
                 spin_until(spin, deadline, || queue.ready());
                 spun = true;
                 continue;
@@ -219,7 +233,7 @@ pub(crate) fn wait_for<R>(
         if deadline.is_some_and(|at| Instant::now() >= at) {
             return match look() {
                 Look::Done(result) => Some(result),
-                Look::Nothing | Look::Busy => {
+                Look::Nothing | Look::Busy | Look::Progress => {
                     // We may have been signalled for what we now leave to others.
                     if !queue.nothing_yet() {
                         list.wake(1);

@@ -168,10 +168,12 @@ impl<T> Shared<T> {
 
     /// One look of a blocking batch send: sends as long as there is room.
     pub(super) fn look_send_front(&self, unsent: &mut FrontDrain<'_, T>) -> Look<Sent> {
+        let before = unsent.remaining();
         while unsent.remaining() > 0 {
             match self.ring.push_front_of(unsent) {
                 Ok(count) => self.after_send(count),
                 Err(PushError::Full(())) => return Look::Nothing,
+                Err(PushError::Busy(())) if unsent.remaining() < before => return Look::Progress,
                 Err(PushError::Busy(())) => return Look::Busy,
                 Err(PushError::Closed(())) => return Look::Done(Sent::Closed),
             }
