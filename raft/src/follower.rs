@@ -1,0 +1,152 @@
+//! The follower's side of replication (§5.3): compare, truncate, append, acknowledge.
+//!
+//! What holds: an entry at or below the commit slot is never replaced; a slot is committed only
+//! when this replica's entry there was compared with the leader's; an acknowledgement leaves only
+//! when the entries it names are durable.
+
+use quorate_smr::{Batch, Effect, Release, ReplicaId, Slot, To};
+
+use crate::defect::Defect;
+use crate::leader::Out;
+use crate::log::entry_bytes;
+use crate::message::{Entries, Entry, Message, Position};
+use crate::record::Record;
+use crate::replica::Raft;
+use crate::term::Term;
+
+impl Raft {
+    pub(crate) fn on_append(
+        &mut self,
+        from: ReplicaId,
+        previous: Position,
+        committed: Slot,
+        entries: Entries,
+        out: &mut Out,
+    ) {
+        if !self.is_plausible(previous, &entries) {
+            return;
+        }
+        // A committed slot is in every later leader's log (leader completeness, figure 3).
+        if previous.slot > self.committed && !self.log.contains(previous) {
+            let below = Slot(previous.slot.0 - 1);
+            let hint = self.log.last_within(below, previous.term);
+            let term = self.term;
+            let message = Message::Conflict { term, previous: previous.slot, hint };
+            return out.send(To::One(from), message);
+        }
+        let upto = self.take(previous.slot, entries, out);
+        self.verified = self.verified.max(upto);
+        let release = if self.setup.config.has(Defect::AcknowledgeBeforeDurable) {
+            Release::Immediate
+        } else {
+            Release::Durable
+        };
+        let message = Message::Appended { term: self.term, upto };
+        out.push(Effect::Send { to: To::One(from), message, release });
+        if self.setup.config.has(Defect::FollowerCommitsBeyondVerified) {
+            return self.commit_upto(committed.min(self.log.last()), out);
+        }
+        // Figure 2, AppendEntries 5: min(leaderCommit, index of last *new* entry).
+        self.commit_upto(committed.min(upto), out);
+    }
+
+    /// Whether a leader of this term could have sent these entries.
+    fn is_plausible(&self, previous: Position, entries: &Entries) -> bool {
+        let mut term = previous.term;
+        let mut plausible = |entry: &Entry| {
+            let ordered = term <= entry.term && entry.term <= self.term;
+            term = entry.term;
+            ordered && entry.batch.header().group == self.setup.group
+        };
+        entries.as_slice().iter().all(&mut plausible)
+    }
+
+    /// Takes up the entries after `previous`; returns the last slot that now equals the leader's.
+    fn take(&mut self, previous: Slot, entries: Entries, out: &mut Out) -> Slot {
+        let mut upto = previous;
+        match entries {
+            Entries::None => {}
+            Entries::One(entry) => {
+                if self.take_one(upto.next(), entry.term, entry.batch, out) {
+                    upto = upto.next();
+                }
+            }
+            Entries::Many(entries) => {
+                for entry in entries.iter() {
+                    if !self.take_one(upto.next(), entry.term, entry.batch.clone(), out) {
+                        break;
+                    }
+                    upto = upto.next();
+                }
+            }
+        }
+        upto
+    }
+
+    /// Figure 2, AppendEntries 3 and 4, for one entry. False when there is no room for it.
+    #[inline]
+    fn take_one(&mut self, slot: Slot, term: Term, batch: Batch, out: &mut Out) -> bool {
+        if slot <= self.log.last() {
+            if slot <= self.committed || self.log.term_at(slot) == Some(term) {
+                return true;
+            }
+            self.log.truncate_from(slot);
+            self.verified = self.verified.min(Slot(slot.0 - 1));
+        }
+        if term < self.log.last_position().term || !self.make_room(entry_bytes(&batch)) {
+            return false;
+        }
+        let lsn = self.cursor.append(Record::Entry { slot, term, batch: batch.clone() }, out);
+        self.log.push(term, batch, lsn);
+        true
+    }
+
+    fn make_room(&mut self, bytes: usize) -> bool {
+        let bytes_max = self.setup.config.log_bytes_max;
+        if self.log.held_bytes() + bytes > bytes_max {
+            self.log.trim_to(bytes_max.saturating_sub(bytes));
+        }
+        self.log.held_bytes() + bytes <= bytes_max
+    }
+
+    pub(crate) fn on_commit(&mut self, position: Position, out: &mut Out) {
+        if self.log.contains(position) {
+            self.verified = self.verified.max(position.slot);
+            self.commit_upto(position.slot, out);
+        }
+    }
+
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        from: ReplicaId,
+        round: u64,
+        matched: Position,
+        committed: Slot,
+        out: &mut Out,
+    ) {
+        if matched.slot <= self.committed || self.log.contains(matched) {
+            self.verified = self.verified.max(matched.slot);
+            self.commit_upto(committed.min(matched.slot), out);
+        }
+        let received = self.verified.max(self.committed);
+        // Leaves beside the disk: it says only that this replica is in the leader's term now, and
+        // what it has in memory. A slow disk must neither depose a leader nor delay its reads.
+        let message = Message::HeartbeatReply { term: self.term, round, received };
+        out.send_immediately(To::One(from), message);
+    }
+
+    /// Commits everything up to `slot`, in order.
+    ///
+    /// # Panics
+    /// If the log does not reach `slot`: the caller compared it with the leader's.
+    #[inline]
+    pub(crate) fn commit_upto(&mut self, slot: Slot, out: &mut Out) {
+        while self.committed < slot {
+            let next = self.committed.next();
+            let held = self.log.entry(next).expect("a committed entry is in the log");
+            out.commit(next, held.batch.clone());
+            self.committed = next;
+        }
+        self.want_snapshot(out);
+    }
+}
