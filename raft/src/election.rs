@@ -6,8 +6,6 @@
 //! votes for itself and asks for votes (§5.2). A vote goes once per term, to a log at least as
 //! complete as the voter's (§5.4.1), and is durable before it is sent; so is the candidate's own.
 
-use std::time::Duration;
-
 use quorate_smr::quorum::Quorum;
 use quorate_smr::{Effect, Reason, Refused, ReplicaId, Time, To};
 
@@ -19,17 +17,14 @@ use crate::replica::{Raft, State};
 use crate::term::{TERM_JUMP_MAX, Term};
 
 impl Raft {
-    /// The timeout of the current draw.
-    pub(crate) fn election_timeout(&self) -> Duration {
-        let config = &self.setup.config;
-        let purpose = [self.term.0, self.draws];
-        self.setup.seed.jitter(&purpose, config.election_timeout, config.election_spread)
-    }
-
     /// Draws a new timeout and waits for it.
     pub(crate) fn restart_election_timer(&mut self, now: Time) {
         self.draws += 1;
-        self.election_at = now.after(self.election_timeout());
+        let config = &self.setup.config;
+        let purpose = [self.term.0, self.draws];
+        let (base, spread) = (config.election_timeout, config.election_spread);
+        self.timeout = self.setup.seed.jitter(&purpose, base, spread);
+        self.election_at = now.after(self.timeout);
     }
 
     /// Whether this replica should not help to depose its leader (thesis §4.2.3, §9.6).
@@ -120,16 +115,23 @@ impl Raft {
             complete && self.vote.is_none_or(|candidate| candidate == from)
         };
         if granted && !pre {
-            self.election_at = now.after(self.election_timeout());
-            if self.vote.is_none() {
-                self.vote = Some(from);
-                if !self.setup.config.has(Defect::VoteNotPersisted) {
-                    self.persist_vote(out);
-                }
-            }
+            self.grant_vote(from, now, out);
         }
         let term = if granted { term } else { self.term };
         out.send(To::One(from), Message::VoteReply { term, granted, pre });
+    }
+
+    /// Votes for `candidate` in the current term, and gives it time to win.
+    fn grant_vote(&mut self, candidate: ReplicaId, now: Time, out: &mut Out) {
+        self.election_at = now.after(self.timeout);
+        if self.vote == Some(candidate) {
+            return;
+        }
+        self.vote = Some(candidate);
+        self.state = State::Follower;
+        if !self.setup.config.has(Defect::VoteNotPersisted) {
+            self.persist_vote(out);
+        }
     }
 
     pub(crate) fn on_vote_reply(

@@ -4,7 +4,7 @@
 //! when this replica's entry there was compared with the leader's; an acknowledgement leaves only
 //! when the entries it names are durable.
 
-use quorate_smr::{Batch, Effect, Release, ReplicaId, Slot, To};
+use quorate_smr::{Effect, Release, ReplicaId, Slot, To};
 
 use crate::defect::Defect;
 use crate::leader::Out;
@@ -12,7 +12,6 @@ use crate::log::entry_bytes;
 use crate::message::{Entries, Entry, Message, Position};
 use crate::record::Record;
 use crate::replica::Raft;
-use crate::term::Term;
 
 impl Raft {
     pub(crate) fn on_append(
@@ -34,7 +33,7 @@ impl Raft {
             let message = Message::Conflict { term, previous: previous.slot, hint };
             return out.send(To::One(from), message);
         }
-        let upto = self.take(previous.slot, entries, out);
+        let upto = self.take(previous.slot, &entries, out);
         self.verified = self.verified.max(upto);
         let release = if self.setup.config.has(Defect::AcknowledgeBeforeDurable) {
             Release::Immediate
@@ -62,30 +61,22 @@ impl Raft {
     }
 
     /// Takes up the entries after `previous`; returns the last slot that now equals the leader's.
-    fn take(&mut self, previous: Slot, entries: Entries, out: &mut Out) -> Slot {
+    fn take(&mut self, previous: Slot, entries: &Entries, out: &mut Out) -> Slot {
         let mut upto = previous;
-        match entries {
-            Entries::None => {}
-            Entries::One(entry) => {
-                if self.take_one(upto.next(), entry.term, entry.batch, out) {
-                    upto = upto.next();
-                }
+        for entry in entries.as_slice() {
+            if !self.take_one(upto.next(), entry, out) {
+                break;
             }
-            Entries::Many(entries) => {
-                for entry in entries.iter() {
-                    if !self.take_one(upto.next(), entry.term, entry.batch.clone(), out) {
-                        break;
-                    }
-                    upto = upto.next();
-                }
-            }
+            upto = upto.next();
         }
         upto
     }
 
     /// Figure 2, AppendEntries 3 and 4, for one entry. False when there is no room for it.
     #[inline]
-    fn take_one(&mut self, slot: Slot, term: Term, batch: Batch, out: &mut Out) -> bool {
+    fn take_one(&mut self, slot: Slot, entry: &Entry, out: &mut Out) -> bool {
+        let Entry { term, batch } = entry;
+        let term = *term;
         if slot <= self.log.last() {
             if slot <= self.committed || self.log.term_at(slot) == Some(term) {
                 return true;
@@ -93,11 +84,11 @@ impl Raft {
             self.log.truncate_from(slot);
             self.verified = self.verified.min(Slot(slot.0 - 1));
         }
-        if term < self.log.last_position().term || !self.make_room(entry_bytes(&batch)) {
+        if term < self.log.last_position().term || !self.make_room(entry_bytes(batch)) {
             return false;
         }
         let lsn = self.cursor.append(Record::Entry { slot, term, batch: batch.clone() }, out);
-        self.log.push(term, batch, lsn);
+        self.log.push(term, batch.clone(), lsn);
         true
     }
 
@@ -141,6 +132,9 @@ impl Raft {
     /// If the log does not reach `slot`: the caller compared it with the leader's.
     #[inline]
     pub(crate) fn commit_upto(&mut self, slot: Slot, out: &mut Out) {
+        if slot <= self.committed {
+            return;
+        }
         while self.committed < slot {
             let next = self.committed.next();
             let held = self.log.entry(next).expect("a committed entry is in the log");

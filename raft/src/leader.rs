@@ -109,7 +109,7 @@ impl Leader {
     pub(crate) fn ask_again(&self, to: ReplicaId, slot: Slot, view: View<'_>, out: &mut Out) {
         if let Some(term) = view.log.term_at(slot) {
             let previous = Position { term, slot };
-            let entries = crate::message::Entries::None;
+            let entries = crate::message::Entries::NONE;
             let (term, committed) = (view.term, view.committed);
             let message = Message::Append { term, previous, committed, entries };
             out.send_immediately(To::One(to), message);

@@ -202,9 +202,9 @@ impl Log {
         let available = self.entries.len().saturating_sub(from);
         let entry = |held: &Held| Entry { term: held.term, batch: held.batch.clone() };
         match fitting.max(1).min(available) {
-            0 => Entries::None,
-            1 => Entries::One(entry(&self.entries[from])),
-            count => Entries::Many(self.entries.range(from..from + count).map(entry).collect()),
+            0 => Entries::NONE,
+            1 => Entries::one(entry(&self.entries[from])),
+            count => self.entries.range(from..from + count).map(entry).collect(),
         }
     }
 
@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(log.entries_from(Slot(1), 100, 3 * ONE).as_slice().len(), 3);
         assert_eq!(log.entries_from(Slot(1), 2, 3 * ONE).as_slice().len(), 2);
         assert_eq!(log.entries_from(Slot(8), 100, usize::MAX >> 1).as_slice().len(), 2);
-        assert_eq!(log.entries_from(Slot(10), 100, 1), Entries::None);
+        assert_eq!(log.entries_from(Slot(10), 100, 1), Entries::NONE);
     }
 
     #[test]

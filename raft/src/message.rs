@@ -37,26 +37,35 @@ pub struct Entry {
     pub batch: Batch,
 }
 
-/// Consecutive entries. The common case, a single one, needs no allocation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Entries {
-    /// No entry: the message only asks whether the logs agree.
-    None,
-    /// A single entry.
-    One(Entry),
-    /// Several entries, shared by all copies of the message.
-    Many(Arc<[Entry]>),
-}
+/// Consecutive entries, shared by all copies of the message that carries them.
+///
+/// Behind one pointer even when there is only one: a message of 56 bytes moves through queues in
+/// registers, one that held an entry inline would be copied by `memcpy` at every step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Entries(Option<Arc<[Entry]>>);
 
 impl Entries {
+    /// No entry: the message only asks whether the logs agree. Allocates nothing.
+    pub const NONE: Self = Self(None);
+
+    /// A single entry.
+    #[must_use]
+    pub fn one(entry: Entry) -> Self {
+        Self(Some(Arc::new([entry])))
+    }
+
     /// The entries in order.
     #[must_use]
     pub fn as_slice(&self) -> &[Entry] {
-        match self {
-            Self::None => &[],
-            Self::One(entry) => std::slice::from_ref(entry),
-            Self::Many(entries) => entries,
-        }
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl FromIterator<Entry> for Entries {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        let entries: Arc<[Entry]> = entries.into_iter().collect();
+        Self((!entries.is_empty()).then_some(entries))
     }
 }
 

@@ -85,6 +85,15 @@ impl Progress {
     #[inline]
     pub(crate) fn acknowledged(&mut self, upto: Slot) {
         self.matched = self.matched.max(upto);
-        self.next = self.next.max(self.matched.next());
+        match self.mode {
+            Mode::Replicate => self.next = self.next.max(self.matched.next()),
+            Mode::Snapshot { slot, .. } if upto < slot => {
+                self.next = self.next.max(self.matched.next());
+            }
+            Mode::Probe { .. } | Mode::Snapshot { .. } => {
+                self.next = self.matched.next();
+                self.mode = Mode::Replicate;
+            }
+        }
     }
 }

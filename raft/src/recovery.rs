@@ -63,6 +63,7 @@ impl Raft {
             log,
             leader_heard: Time::ZERO,
             election_at: now,
+            timeout: setup.config.election_timeout,
             draws: 0,
             snapshot_wanted: None,
             installing: None,
@@ -70,7 +71,7 @@ impl Raft {
             setup,
         };
         if !raft.peers.is_empty() {
-            raft.election_at = now.after(raft.election_timeout());
+            raft.restart_election_timer(now);
         }
         Ok(raft)
     }

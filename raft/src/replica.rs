@@ -1,5 +1,7 @@
 //! The replica: its state, the door through which inputs enter, and the rules for all servers.
 
+use std::time::Duration;
+
 use quorate_smr::quorum::{Quorum, QuorumRule, ReplicaSet};
 use quorate_smr::{
     Admin, Batch, Effect, Input, JournalCursor, Lsn, Protocol, Reads, Reason, RecoverError,
@@ -48,6 +50,8 @@ pub struct Raft {
     /// When this term's leader was last heard.
     pub(crate) leader_heard: Time,
     pub(crate) election_at: Time,
+    /// The election timeout of the current draw.
+    pub(crate) timeout: Duration,
     /// Counts timeouts drawn, so that each draw differs.
     pub(crate) draws: u64,
     /// The snapshot asked for and not yet taken.
@@ -199,7 +203,7 @@ impl Raft {
             self.become_follower(Some(leader), now, out);
         }
         self.leader_heard = now;
-        self.election_at = now.after(self.election_timeout());
+        self.election_at = now.after(self.timeout);
         true
     }
 
@@ -323,7 +327,7 @@ impl Protocol for Raft {
         }
     }
 
-    fn retry_after(config: &RaftConfig) -> std::time::Duration {
+    fn retry_after(config: &RaftConfig) -> Duration {
         config.election_timeout + config.election_spread
     }
 }

@@ -34,8 +34,10 @@ impl Raft {
             return Err(Reason::Invalid);
         }
         let last = self.log.last();
-        let waiting = self.log.bytes_between(self.committed, last);
-        let too_many = last.0 - self.committed.0 >= config.uncommitted_entries_max as u64;
+        // What a quorum holds but not the own disk is on its way too: a slow disk pushes back.
+        let settled = self.committed.min(leader.own_matched);
+        let waiting = self.log.bytes_between(settled, last);
+        let too_many = last.0 - settled.0 >= config.uncommitted_entries_max as u64;
         if too_many || waiting + bytes > config.uncommitted_bytes_max || leader.transfer.is_some() {
             return Err(Reason::Busy);
         }
@@ -102,18 +104,6 @@ impl Raft {
             return;
         }
         progress.acknowledged(upto);
-        match progress.mode {
-            Mode::Replicate => {}
-            Mode::Probe { .. } => {
-                progress.next = upto.next();
-                progress.mode = Mode::Replicate;
-            }
-            Mode::Snapshot { slot, .. } if upto < slot => return,
-            Mode::Snapshot { .. } => {
-                progress.next = upto.next();
-                progress.mode = Mode::Replicate;
-            }
-        }
         if upto > before {
             leader.matches.raise(before, upto);
             if upto > self.committed {
@@ -144,10 +134,11 @@ impl Raft {
         progress.heard = now;
         let answers_probe = match progress.mode {
             Mode::Probe { .. } => previous.0.checked_add(1) == Some(progress.next.0),
-            Mode::Replicate => previous > progress.matched && previous < progress.next,
+            Mode::Replicate => previous < progress.next,
             Mode::Snapshot { .. } => false,
         };
-        if !answers_probe || previous == Slot::ZERO {
+        // What was acknowledged cannot be missing; a stale answer says nothing new.
+        if !answers_probe || previous <= progress.matched {
             return;
         }
         // §5.3: skip all entries of the conflicting term at once. The common position lies below
@@ -244,7 +235,7 @@ impl Leader {
         }
         let to = if receivers == view.peers { To::Others } else { To::Set(receivers) };
         let (term, committed) = (view.term, view.committed);
-        let entries = Entries::One(entry);
+        let entries = Entries::one(entry);
         out.send_immediately(to, Message::Append { term, previous, committed, entries });
     }
 

@@ -84,7 +84,7 @@ impl Raft {
         } else {
             // §7: the log already holds what the snapshot covers; keep it and what follows.
             self.verified = self.verified.max(position.slot);
-            self.commit_upto(position.slot.min(self.verified), out);
+            self.commit_upto(position.slot, out);
         }
         let upto = position.slot;
         out.send(To::One(from), Message::Appended { term: self.term, upto });
