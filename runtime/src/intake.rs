@@ -1,0 +1,272 @@
+//! From clients' chunks to sealed batches, at the pace that the batcher's window allows.
+//!
+//! What always holds: requests enter batches in the order in which they came; no more than
+//! `waiting_max` requests wait; what does not fit is given back, not kept. A request that fails its
+//! proof is dropped and counted. Requests are copied once, from the chunk into the open batch.
+
+use std::collections::VecDeque;
+
+use quorate_mq::batcher::{BatchPolicy, Batcher, Decision};
+use quorate_mq::compress::{CompressionPolicy, Compressor};
+use quorate_smr::batch::BATCH_HEADER_BYTES;
+use quorate_smr::{Batch, BatchBuilder, Command, GroupId, Time};
+
+use crate::chunk::Chunk;
+use crate::report::ProtocolCounters;
+
+/// A batch that was proposed here and not decided yet.
+#[derive(Debug)]
+struct Proposed {
+    /// Where its bytes are: unique while the batch is alive, which `batch` ensures.
+    batch: Batch,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Intake {
+    waiting: VecDeque<Chunk>,
+    waiting_requests: usize,
+    waiting_max: usize,
+    batcher: Batcher,
+    builder: BatchBuilder,
+    compressor: Option<Compressor>,
+    in_flight: VecDeque<Proposed>,
+    /// A batch that the protocol was too busy to take.
+    returned: Option<Proposed>,
+    /// When anything in flight was last decided or began.
+    moved_at: Time,
+}
+
+impl Intake {
+    pub(crate) fn new(
+        group: GroupId,
+        policy: BatchPolicy,
+        compression: CompressionPolicy,
+        waiting_max: usize,
+    ) -> Self {
+        let compressor =
+            (compression != CompressionPolicy::Off).then(|| Compressor::new(compression));
+        Self {
+            waiting: VecDeque::new(),
+            waiting_requests: 0,
+            waiting_max,
+            batcher: Batcher::new(policy),
+            builder: BatchBuilder::new(group),
+            compressor,
+            in_flight: VecDeque::new(),
+            returned: None,
+            moved_at: Time::ZERO,
+        }
+    }
+
+    /// Takes a chunk in, or gives it back when too many requests wait.
+    pub(crate) fn offer(&mut self, chunk: Chunk) -> Result<(), Chunk> {
+        if self.waiting_requests + chunk.len() > self.waiting_max && self.waiting_requests > 0 {
+            return Err(chunk);
+        }
+        self.waiting_requests += chunk.len();
+        self.waiting.push_back(chunk);
+        Ok(())
+    }
+
+    /// Requests that were taken in and are not in a batch in flight.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting_requests
+            + self.builder.count()
+            + self.returned.as_ref().map_or(0, |proposed| proposed.batch.count())
+    }
+
+    /// Batches proposed and not decided.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// The next batch to propose, if one is due. `admit` decides about each request.
+    pub(crate) fn next(
+        &mut self,
+        now: Time,
+        admit: impl Fn(&Command<'_>) -> bool,
+        counters: &mut ProtocolCounters,
+    ) -> Option<Batch> {
+        if self.returned.is_some() {
+            return None;
+        }
+        self.fill(now, admit, counters);
+        if self.batcher.poll(now.0) != Decision::Cut {
+            return None;
+        }
+        let size = self.batcher.cut();
+        let batch = self.builder.seal(self.compressor.as_mut());
+        counters.batches += 1;
+        counters.requests += batch.count() as u64;
+        counters.raw_bytes += (BATCH_HEADER_BYTES + batch.header().raw_bytes as usize) as u64;
+        counters.sealed_bytes += batch.len() as u64;
+        if self.in_flight.is_empty() {
+            self.moved_at = now;
+        }
+        self.in_flight.push_back(Proposed { batch: batch.clone(), bytes: size.bytes });
+        Some(batch)
+    }
+
+    /// Moves waiting requests into the open batch until it is full.
+    fn fill(
+        &mut self,
+        now: Time,
+        admit: impl Fn(&Command<'_>) -> bool,
+        counters: &mut ProtocolCounters,
+    ) {
+        while let Some(chunk) = self.waiting.front_mut() {
+            while let Some(command) = chunk.peek() {
+                let (payload_bytes, auth_bytes) = (command.payload.len(), command.auth.len());
+                if !self.batcher.fits(command.encoded_bytes()) {
+                    let _ = self.batcher.add(now.0, command.encoded_bytes());
+                    return;
+                }
+                if admit(&command) && self.builder.push(&command).is_ok() {
+                    let _ = self.batcher.add(now.0, command.encoded_bytes());
+                } else {
+                    counters.auth_failures += 1;
+                }
+                chunk.advance(payload_bytes, auth_bytes);
+                self.waiting_requests -= 1;
+            }
+            self.waiting.pop_front();
+        }
+    }
+
+    /// `batch` was decided; true when it was proposed here.
+    pub(crate) fn decided(&mut self, batch: &Batch, now: Time) -> bool {
+        let ours = self.in_flight.front().is_some_and(|front| same(&front.batch, batch));
+        if ours && let Some(proposed) = self.in_flight.pop_front() {
+            self.batcher.completed(proposed.bytes);
+            self.moved_at = now;
+        }
+        ours
+    }
+
+    /// `batch` was refused; `again` keeps it to be proposed once more.
+    pub(crate) fn refused(&mut self, batch: &Batch, again: bool) {
+        let found = self.in_flight.iter().rposition(|proposed| same(&proposed.batch, batch));
+        let Some(proposed) = found.and_then(|index| self.in_flight.remove(index)) else { return };
+        if again {
+            self.returned = Some(proposed);
+        } else {
+            self.batcher.completed(proposed.bytes);
+        }
+    }
+
+    /// Takes the batch that the protocol was too busy for, to propose it again.
+    pub(crate) fn take_returned(&mut self) -> Option<Batch> {
+        let proposed = self.returned.take()?;
+        let batch = proposed.batch.clone();
+        self.in_flight.push_back(proposed);
+        Some(batch)
+    }
+
+    /// Gives up what is in flight: with a leadership, or when nothing moved for too long. Clients
+    /// ask again.
+    pub(crate) fn forget_in_flight(&mut self) {
+        self.in_flight.clear();
+        self.returned = None;
+        self.batcher.forget_in_flight();
+    }
+
+    /// Since when nothing in flight was decided, if anything is in flight.
+    pub(crate) fn stuck_since(&self) -> Option<Time> {
+        (!self.in_flight.is_empty() || self.returned.is_some()).then_some(self.moved_at)
+    }
+
+    /// When a batch may become due though nothing else happens.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.batcher.deadline().map(Time)
+    }
+}
+
+/// Whether two handles are of one sealed batch. Two batches alive at once never share bytes.
+fn same(left: &Batch, right: &Batch) -> bool {
+    left.as_bytes().as_ptr() == right.as_bytes().as_ptr()
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_smr::{ClientId, RequestSeq};
+
+    use super::*;
+    use crate::chunk::ChunkBuilder;
+
+    fn chunk(first: u64, count: u64) -> Chunk {
+        let mut builder = ChunkBuilder::default();
+        for seq in first..first + count {
+            builder.push(RequestSeq(seq), b"payload", b"");
+        }
+        builder.seal(ClientId(1))
+    }
+
+    fn intake(policy: BatchPolicy, waiting_max: usize) -> Intake {
+        Intake::new(GroupId(0), policy, CompressionPolicy::Off, waiting_max)
+    }
+
+    fn batches(intake: &mut Intake) -> Vec<Batch> {
+        let mut counters = ProtocolCounters::default();
+        std::iter::from_fn(|| intake.next(Time(1), |_| true, &mut counters)).collect()
+    }
+
+    #[test]
+    fn what_waits_leaves_as_one_batch_and_the_window_gathers_the_rest() {
+        let policy = BatchPolicy::adaptive().with_window(1, 64 << 10).unwrap();
+        let mut intake = intake(policy, 1000);
+        intake.offer(chunk(1, 20)).unwrap();
+        intake.offer(chunk(21, 20)).unwrap();
+        let first = batches(&mut intake);
+        assert_eq!(first.iter().map(Batch::count).collect::<Vec<_>>(), [40]);
+        intake.offer(chunk(41, 5)).unwrap();
+        assert!(batches(&mut intake).is_empty());
+        assert!(intake.decided(&first[0], Time(2)));
+        assert_eq!(batches(&mut intake)[0].count(), 5);
+    }
+
+    #[test]
+    fn batching_off_makes_each_request_its_own_batch_within_the_window() {
+        let policy = BatchPolicy::single().with_window(3, 1 << 20).unwrap();
+        let mut intake = intake(policy, 1000);
+        intake.offer(chunk(1, 10)).unwrap();
+        let sent = batches(&mut intake);
+        assert_eq!(sent.iter().map(Batch::count).collect::<Vec<_>>(), [1, 1, 1]);
+        assert!(!intake.decided(&sent[1], Time(2)), "batches are decided in order");
+        assert!(intake.decided(&sent[0], Time(2)));
+        assert_eq!(batches(&mut intake).len(), 1);
+        assert_eq!(intake.waiting(), 6);
+    }
+
+    #[test]
+    fn a_batch_that_came_back_is_proposed_again_before_any_other() {
+        let mut intake = intake(BatchPolicy::single(), 1000);
+        intake.offer(chunk(1, 1)).unwrap();
+        let first = batches(&mut intake).remove(0);
+        intake.refused(&first, true);
+        intake.offer(chunk(2, 1)).unwrap();
+        assert!(batches(&mut intake).is_empty());
+        assert_eq!(intake.take_returned(), Some(first));
+        assert_eq!(batches(&mut intake).len(), 1);
+    }
+
+    #[test]
+    fn more_than_the_limit_is_given_back() {
+        let mut intake = intake(BatchPolicy::adaptive(), 10);
+        intake.offer(chunk(1, 8)).unwrap();
+        assert_eq!(intake.offer(chunk(9, 3)).unwrap_err().len(), 3);
+        intake.offer(chunk(9, 2)).unwrap();
+        assert_eq!(intake.waiting(), 10);
+    }
+
+    #[test]
+    fn a_request_that_fails_its_proof_is_dropped_and_counted() {
+        let mut intake = intake(BatchPolicy::adaptive(), 10);
+        intake.offer(chunk(1, 4)).unwrap();
+        let mut counters = ProtocolCounters::default();
+        let odd = |command: &Command<'_>| command.seq.0 % 2 == 1;
+        let batch = intake.next(Time(1), odd, &mut counters).unwrap();
+        assert_eq!((batch.count(), counters.auth_failures), (2, 2));
+        assert_eq!(intake.waiting(), 0);
+    }
+}

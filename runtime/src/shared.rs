@@ -1,0 +1,155 @@
+//! What all threads of a cluster share: addresses, clients, links, the clock.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+use quorate_mq::Sender;
+use quorate_mq::partition::{KeyHash, Placement as _};
+use quorate_smr::{ClientId, ClusterId, GroupId, Protocol, ReplicaId, RequestSeq};
+
+use crate::clock::Clock;
+use crate::config::Transport;
+use crate::message::{ClientMessage, Internal, Notice, PeerMessage};
+use crate::placement::Placement;
+
+/// The sending ends of one worker's queues.
+pub(crate) struct Address<P: Protocol> {
+    pub(crate) clients: Sender<ClientMessage>,
+    pub(crate) peers: Sender<PeerMessage<P>>,
+    pub(crate) internal: Sender<Internal<P>>,
+}
+
+pub(crate) struct Shared<P: Protocol> {
+    pub(crate) addresses: Vec<Address<P>>,
+    pub(crate) placement: Placement,
+    pub(crate) transport: Transport,
+    pub(crate) cluster: ClusterId,
+    pub(crate) clock: Clock,
+    pub(crate) registry: Registry,
+    pub(crate) links: Links,
+    router: KeyHash,
+    nonces: AtomicU64,
+}
+
+impl<P: Protocol> Shared<P> {
+    pub(crate) fn new(
+        addresses: Vec<Address<P>>,
+        placement: Placement,
+        replicas: usize,
+        router: KeyHash,
+        (transport, cluster): (Transport, ClusterId),
+    ) -> Self {
+        Self {
+            addresses,
+            placement,
+            transport,
+            cluster,
+            clock: Clock::start(),
+            registry: Registry::default(),
+            links: Links::new(replicas),
+            router,
+            nonces: AtomicU64::new(1),
+        }
+    }
+
+    /// The group that serves `key`.
+    #[inline]
+    pub(crate) fn route(&self, key: &[u8]) -> GroupId {
+        GroupId(u32::from(self.router.place(key)))
+    }
+
+    /// A number that no other request for a session of this cluster carries.
+    pub(crate) fn nonce(&self) -> RequestSeq {
+        RequestSeq(self.nonces.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Takes no more requests from clients; those inside are still served.
+    pub(crate) fn close_to_clients(&self) {
+        for address in &self.addresses {
+            address.clients.close();
+        }
+    }
+}
+
+/// Where a session's answers go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Addressee {
+    Session(GroupId, ClientId),
+    Opening(RequestSeq),
+}
+
+/// The queues of the clients that wait for answers.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    table: RwLock<BTreeMap<Addressee, Sender<Notice>>>,
+}
+
+impl Registry {
+    pub(crate) fn insert(&self, addressee: Addressee, sender: Sender<Notice>) {
+        self.table.write().insert(addressee, sender);
+    }
+
+    pub(crate) fn remove(&self, addressee: Addressee) {
+        self.table.write().remove(&addressee);
+    }
+
+    pub(crate) fn find(&self, addressee: Addressee) -> Option<Sender<Notice>> {
+        self.table.read().get(&addressee).cloned()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.table.write().clear();
+    }
+}
+
+/// Which links between replicas are cut, one direction at a time.
+#[derive(Debug)]
+pub(crate) struct Links {
+    replicas: usize,
+    cut: Vec<AtomicBool>,
+    /// How many are cut, so that the usual case is one load.
+    count: AtomicUsize,
+}
+
+impl Links {
+    fn new(replicas: usize) -> Self {
+        let cut = (0..replicas * replicas).map(|_| AtomicBool::new(false)).collect();
+        Self { replicas, cut, count: AtomicUsize::new(0) }
+    }
+
+    fn place(&self, from: ReplicaId, to: ReplicaId) -> usize {
+        usize::from(from.0) * self.replicas + usize::from(to.0)
+    }
+
+    pub(crate) fn set(&self, from: ReplicaId, to: ReplicaId, cut: bool) {
+        let was = self.cut[self.place(from, to)].swap(cut, Ordering::SeqCst);
+        match (was, cut) {
+            (false, true) => self.count.fetch_add(1, Ordering::SeqCst),
+            (true, false) => self.count.fetch_sub(1, Ordering::SeqCst),
+            _ => 0,
+        };
+    }
+
+    #[inline]
+    pub(crate) fn is_cut(&self, from: ReplicaId, to: ReplicaId) -> bool {
+        self.count.load(Ordering::Relaxed) != 0
+            && self.cut[self.place(from, to)].load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_cut_in_one_direction_and_healed() {
+        let links = Links::new(3);
+        let (a, b) = (ReplicaId(0), ReplicaId(2));
+        links.set(a, b, true);
+        links.set(a, b, true);
+        assert!(links.is_cut(a, b) && !links.is_cut(b, a));
+        links.set(a, b, false);
+        assert!(!links.is_cut(a, b));
+    }
+}
