@@ -1,0 +1,63 @@
+//! What can happen in a world.
+
+use std::rc::Rc;
+
+use quorate_smr::auth::Authenticator;
+use quorate_smr::protocol::Protocol;
+use quorate_smr::{Lsn, ReplicaId, Slot, SnapshotMeta};
+
+use crate::client::{Reply, Request};
+
+/// A message as its sender sealed it.
+pub(crate) type Sealed<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Message>>::Sealed;
+
+/// What travels between replicas.
+#[derive(Clone)]
+pub(crate) enum Content<P: Protocol> {
+    /// A sealed message.
+    Sealed(Sealed<P>),
+    /// Its frame.
+    Frame(Rc<Vec<u8>>),
+}
+
+/// A message on its way.
+#[derive(Clone)]
+pub(crate) struct Parcel<P: Protocol> {
+    pub(crate) from: ReplicaId,
+    pub(crate) content: Content<P>,
+    /// Snapshot bytes that travel along.
+    pub(crate) snapshot: Option<Rc<Vec<u8>>>,
+    /// The frame was changed on the way; a receiver that takes it for a message is broken.
+    pub(crate) corrupted: bool,
+}
+
+/// A kind of trouble that comes again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    Crash,
+    CrashWithinStep,
+    Pause,
+    Partition,
+    Transfer,
+}
+
+/// Something that happens at a moment. Nodes and clients are named by their index.
+pub(crate) enum Event<P: Protocol> {
+    Deliver { node: usize, parcel: Box<Parcel<P>> },
+    Tick { node: usize },
+    Synced { node: usize, incarnation: u32, upto: Lsn },
+    Apply { node: usize, incarnation: u32 },
+    Flush { node: usize, incarnation: u32 },
+    SnapshotTaken { node: usize, incarnation: u32, snapshot: SnapshotMeta },
+    SnapshotInstalled { node: usize, incarnation: u32, slot: Slot },
+    Request { node: usize, request: Box<Request> },
+    Reply { client: usize, reply: Box<Reply> },
+    ClientTimer { client: usize, generation: u64 },
+    AskAgain { client: usize, generation: u64 },
+    Trouble(Trouble),
+    Restart { node: usize, incarnation: u32 },
+    Resume { node: usize, pause: u64 },
+    Mend { partition: u64 },
+    FaultsEnd,
+    Poll,
+}

@@ -1,0 +1,127 @@
+//! The kinds of faults, and how often each was injected.
+
+use std::fmt;
+
+/// Declares the kinds with their names in reports.
+macro_rules! faults {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
+        /// A kind of fault (or of hostile operation) that a run may inject.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FaultKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl FaultKind {
+            /// All kinds, in the order of reports.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// The name in reports.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// A message vanished.
+    Loss = "message lost",
+    /// A message arrived twice.
+    Duplicate = "message duplicated",
+    /// A message was held back so long that later ones overtook it.
+    Reorder = "message delayed past others",
+    /// A frame's bits were flipped on the way.
+    Corruption = "frame corrupted",
+    /// The replicas were split in two that cannot talk.
+    Partition = "partition, symmetric",
+    /// One side hears the other but is not heard.
+    OneWayPartition = "partition, one way",
+    /// Some links are cut, so that who can talk to whom is not transitive.
+    PartialPartition = "partition, partial",
+    /// Messages were lost at a cut link.
+    Cut = "message at a cut link",
+    /// A replica lost its memory and came back from its journal.
+    Crash = "crash",
+    /// A crash between two effects of one step.
+    CrashWithinStep = "crash within a step",
+    /// A crash lost durable steps that were asked for but not yet on disk.
+    LostSteps = "steps lost in a crash",
+    /// A crash tore the record that was being written.
+    TornTail = "torn tail",
+    /// The disk reported an error for a sync; the replica stopped.
+    SyncError = "sync error",
+    /// A disk took far longer than usual.
+    SlowDisk = "slow disk",
+    /// A process stood still while its clock ran on.
+    Pause = "pause",
+    /// A process went on, after a pause, with the time that it had read before.
+    OldClock = "old clock after a pause",
+    /// A replica's clock runs fast or slow.
+    Drift = "clock drift",
+    /// The state machine lagged behind the commits.
+    SlowApply = "slow state machine",
+    /// An operator moved the leadership.
+    Transfer = "leadership transfer",
+    /// A client gave up on a request, whose outcome stays unknown.
+    GaveUp = "client gave up",
+    /// A Byzantine replica said nothing.
+    Mute = "byzantine: mute",
+    /// A Byzantine replica spoke to some only.
+    Selective = "byzantine: selective",
+    /// A Byzantine primary sent different batches to different backups.
+    Equivocate = "byzantine: equivocation",
+    /// A Byzantine replica ran twice with one identity.
+    Twin = "byzantine: twins",
+    /// A Byzantine replica sent an old message of its own again.
+    Replay = "byzantine: replay",
+    /// A Byzantine replica changed a message after its proof was made.
+    Forge = "byzantine: forged proof",
+}
+
+/// How often each kind was injected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultCounts([u64; FaultKind::ALL.len()]);
+
+impl Default for FaultCounts {
+    fn default() -> Self {
+        Self([0; FaultKind::ALL.len()])
+    }
+}
+
+impl FaultCounts {
+    /// Counts one fault.
+    pub const fn add(&mut self, kind: FaultKind) {
+        self.0[kind as usize] += 1;
+    }
+
+    /// How often `kind` was injected.
+    #[must_use]
+    pub const fn of(&self, kind: FaultKind) -> u64 {
+        self.0[kind as usize]
+    }
+
+    /// Adds the counts of another run.
+    pub fn merge(&mut self, other: &Self) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
+    }
+
+    /// All faults together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The kinds that were injected, with their counts.
+    pub fn injected(&self) -> impl Iterator<Item = (FaultKind, u64)> {
+        FaultKind::ALL.iter().map(|kind| (*kind, self.of(*kind))).filter(|(_, count)| *count > 0)
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

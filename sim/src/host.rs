@@ -1,0 +1,611 @@
+//! How a node hosts its replica: inputs go in, effects are carried out, what changed is checked.
+
+use std::hash::Hash;
+use std::rc::Rc;
+
+use quorate_smr::auth::Authenticator;
+use quorate_smr::executor::Executor;
+use quorate_smr::kv::KvStore;
+use quorate_smr::protocol::{Effect, Input, Recovered, Refused, Release, SnapshotMeta, Status, To};
+use quorate_smr::session::{ReplyStatus, SessionLimits};
+use quorate_smr::{Batch, ClientId, Effects, Lsn, RequestSeq, Role, Slot, Time, wire};
+
+use crate::client::{Answer, Reply, reply_bytes};
+use crate::disk::Step;
+use crate::event::Event;
+use crate::fault::FaultKind;
+use crate::fold::Fold;
+use crate::inspect::Inspect;
+use crate::invariants::{self, check_bounded, check_complete};
+use crate::node::{ARRIVED_MAX, Running};
+use crate::plan::MS;
+use crate::violation::{Check, broken};
+use crate::world::World;
+
+/// Ticks that a replica may ask for at one moment of virtual time.
+const TICKS_AT_ONCE_MAX: u32 = 100;
+
+/// One answer that came out of the executor.
+struct Applied {
+    client: ClientId,
+    seq: RequestSeq,
+    status: ReplyStatus,
+    payload: Vec<u8>,
+}
+
+impl<P: Inspect> World<P> {
+    /// Starts a node from what its disk holds.
+    pub(crate) fn start(&mut self, index: usize) -> Check {
+        let now_ns = self.now_ns;
+        let load = &self.plan.load;
+        let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
+        let fixed = P::reply_quorum(self.replicas) > 1;
+        let clients: Vec<_> =
+            (1..=load.clients as u64).filter(|_| fixed).map(ClientId).collect();
+        let node = &mut self.nodes[index];
+        let mut executor = Executor::new(KvStore::default(), limits, &clients);
+        if let Some((meta, image)) = &node.disk.snapshot {
+            let restored = executor.restore(image);
+            if restored != Ok(*meta) {
+                let detail = format!("{}: the snapshot at {} does not restore", node.id, meta.slot);
+                return Err(broken(invariants::RECOVERS, detail));
+            }
+        }
+        let recovered = Recovered {
+            snapshot: node.disk.snapshot.as_ref().map(|(meta, _)| *meta),
+            records: node.disk.records.clone(),
+        };
+        let local = node.local_now(now_ns);
+        let protocol = P::recover(node.setup.clone(), recovered, local)
+            .map_err(|error| broken(invariants::RECOVERS, format!("{}: {error}", node.id)))?;
+        if node.is_honest() {
+            node.told.recovered(node.id, &protocol)?;
+        }
+        let running = Running::new(protocol, executor, node.disk.snapshot.as_ref(), &node.setup);
+        let status = running.progress.status;
+        node.running = Some(running);
+        node.tick_at = u64::MAX;
+        self.note(|| format!("{} starts at {}, epoch {}", status.replica, status.base, status.epoch));
+        self.schedule_tick(index);
+        Ok(())
+    }
+
+    /// Hands one input to a replica, carries out its effects and checks what changed.
+    pub(crate) fn handle(&mut self, index: usize, input: Input<P::Message>) -> Check {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        let local = node.local_now(now_ns);
+        let Some(running) = &mut node.running else { return Ok(()) };
+        self.counters.steps += 1;
+        let mut effects = std::mem::replace(&mut self.effects, Effects::new());
+        running.protocol.handle(local, input, &mut effects);
+        let carried = self.carry_out_all(index, &mut effects);
+        drop(effects.drain());
+        self.effects = effects;
+        carried?;
+        self.after_step(index)?;
+        self.start_sync(index);
+        self.schedule_tick(index);
+        Ok(())
+    }
+
+    fn carry_out_all(
+        &mut self,
+        index: usize,
+        effects: &mut Effects<P::Message, P::Record>,
+    ) -> Check {
+        let mut memory = None;
+        for effect in effects.drain() {
+            if let Some(left) = &mut self.nodes[index].crash_after_effects {
+                if *left == 0 {
+                    return self.crash(index, FaultKind::CrashWithinStep);
+                }
+                *left -= 1;
+            }
+            self.carry_out(index, effect, &mut memory)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(
+        &mut self,
+        index: usize,
+        effect: Effect<P::Message, P::Record>,
+        memory: &mut Option<P::Memory>,
+    ) -> Check {
+        let node = &mut self.nodes[index];
+        let Some(running) = &mut node.running else { return Ok(()) };
+        match effect {
+            Effect::Send { to, message, release } => {
+                if release == Release::Durable && node.byzantine.is_none() {
+                    let memory = memory.get_or_insert_with(|| running.protocol.memory());
+                    let (after, durable) = (running.gate.appended(), running.gate.durable());
+                    node.told.offer(memory.clone(), after, durable);
+                }
+                if let Some((to, message)) = running.gate.offer(to, message, release) {
+                    self.transmit(index, to, message, None)?;
+                }
+                Ok(())
+            }
+            Effect::SendSnapshot { to, slot, message } => {
+                let Some((_, image)) = running.snapshots.get(&slot).cloned() else {
+                    let detail = format!("{} sends the snapshot at {slot}, which it has not", node.id);
+                    return Err(broken(invariants::CONTRACT, detail));
+                };
+                self.note(|| format!("{} sends its snapshot at {slot} to {to}", index_name(index)));
+                self.transmit(index, To::One(to), message, Some(image))
+            }
+            Effect::Append { record } => {
+                if node.byzantine.is_none() {
+                    self.check_entries(index, &record)?;
+                }
+                self.write(index, Step::Append(record));
+                Ok(())
+            }
+            Effect::Compact { slot, records } => {
+                let Some(image) = running.snapshots.get(&slot).cloned() else {
+                    let detail = format!("{} compacts to {slot}, no snapshot there", node.id);
+                    return Err(broken(invariants::CONTRACT, detail));
+                };
+                running.snapshots.retain(|held, _| *held >= slot);
+                self.note(|| format!("{} compacts its journal to {slot}", index_name(index)));
+                self.write(index, Step::Replace(image, records));
+                Ok(())
+            }
+            Effect::InstallSnapshot { snapshot, records } => {
+                self.install(index, snapshot, records)
+            }
+            Effect::Commit { slot, batch } => self.commit(index, slot, batch),
+            Effect::ReadReady { id, slot } => {
+                if let Some(wait) = running.reads.remove(&id) {
+                    running.ready_reads.insert((slot, id), wait);
+                    self.answer_reads(index);
+                }
+                Ok(())
+            }
+            Effect::Refused { request, reason } => {
+                match request {
+                    Refused::Proposal(batch) => self.refuse_batch(index, &batch, reason),
+                    Refused::Read(id) => {
+                        if let Some(wait) = running.reads.remove(&id) {
+                            self.reply(index, wait.client, ClientId::NONE, wait.seq, Answer::Refused(reason));
+                        }
+                    }
+                    Refused::Admin(_) => {}
+                }
+                Ok(())
+            }
+            Effect::TakeSnapshot { slot } => {
+                if running.executor.applied() > slot {
+                    let detail = format!("{} wants a snapshot at {slot}, already passed", node.id);
+                    return Err(broken(invariants::CONTRACT, detail));
+                }
+                running.wanted_snapshots.push(slot);
+                self.take_snapshots(index)
+            }
+            Effect::RoleChanged { role, epoch, leader } => {
+                self.note(|| format!("{} is {role:?} in epoch {epoch}, leader {leader:?}", index_name(index)));
+                Ok(())
+            }
+        }
+    }
+
+    fn check_entries(&mut self, index: usize, record: &P::Record) -> Check {
+        let id = self.nodes[index].id;
+        let mut found = Ok(());
+        let entries = &mut self.book.entries;
+        P::entries(record, &mut |entry| {
+            if found.is_ok() {
+                found = entries.wrote(id, entry);
+            }
+        });
+        found
+    }
+
+    /// Checks what a step changed.
+    fn after_step(&mut self, index: usize) -> Check {
+        let node = &mut self.nodes[index];
+        let honest = node.is_honest();
+        let Some(running) = &mut node.running else { return Ok(()) };
+        let before = running.progress.status;
+        let status = running.protocol.status();
+        self.trace_hash.mix(status.committed.0);
+        self.trace_hash.mix(status.epoch << 8 | status.role as u64);
+        if !honest {
+            running.progress.status = status;
+            return Ok(());
+        }
+        running.progress.advance(status, running.executor.applied())?;
+        check_bounded(&status)?;
+        if P::SOLE_LEADER {
+            self.book.leaders.reported(&status)?;
+        }
+        if P::COMPLETE_LEADER && begins_to_lead(&before, &status) {
+            check_complete(&running.protocol, &status, &self.book.ledger)?;
+        }
+        Ok(())
+    }
+
+    /// Hands a durable step to the disk.
+    fn write(&mut self, index: usize, step: Step<P::Record>) {
+        let node = &mut self.nodes[index];
+        node.disk.write(step);
+        if let Some(running) = &mut node.running {
+            let lsn = running.gate.step();
+            assert_eq!(lsn, node.disk.appended(), "gate and disk count the same steps");
+        }
+    }
+
+    fn start_sync(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        if node.running.is_none() || node.disk.syncing || !node.disk.is_dirty() {
+            return;
+        }
+        node.disk.syncing = true;
+        let plan = &self.plan.disk;
+        let mut takes = plan.sync_min_ns;
+        if plan.sync_extra_ns > 0 {
+            takes += self.disk_dice.long_tail(plan.sync_extra_ns);
+        }
+        if self.phase == crate::world::Phase::Faults && self.disk_dice.chance(plan.slow_ppm) {
+            self.faults.add(FaultKind::SlowDisk);
+            takes += self.disk_dice.below(plan.slow_ns);
+        }
+        let (incarnation, upto) = (node.incarnation, node.disk.appended());
+        self.queue.push(self.now_ns + takes, Event::Synced { node: index, incarnation, upto });
+    }
+
+    pub(crate) fn synced(&mut self, index: usize, incarnation: u32, upto: Lsn) -> Check {
+        if self.nodes[index].incarnation != incarnation {
+            return Ok(());
+        }
+        let errors = self.plan.disk.error_ppm;
+        if self.phase == crate::world::Phase::Faults && self.disk_dice.chance(errors) {
+            // A failed sync is final: the journal is poisoned, the replica stops.
+            return self.crash(index, FaultKind::SyncError);
+        }
+        let node = &mut self.nodes[index];
+        node.disk.sync(upto);
+        node.disk.syncing = false;
+        let Some(running) = &mut node.running else { return Ok(()) };
+        running.gate.durable_upto(upto);
+        node.told.release(upto);
+        while let Some((to, message)) =
+            self.nodes[index].running.as_mut().and_then(|running| running.gate.release())
+        {
+            self.transmit(index, to, message, None)?;
+        }
+        self.handle(index, Input::Durable { upto })
+    }
+
+    /// Makes sure that a tick comes at the replica's deadline.
+    pub(crate) fn schedule_tick(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let Some(deadline) = node.deadline() else { return };
+        let at = node.clock.virtual_at(deadline).max(self.now_ns);
+        if at < node.tick_at {
+            node.tick_at = at;
+            self.queue.push(at, Event::Tick { node: index });
+        }
+    }
+
+    pub(crate) fn tick(&mut self, index: usize) -> Check {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        if node.tick_at != now_ns {
+            return Ok(());
+        }
+        node.tick_at = u64::MAX;
+        let Some(deadline) = node.deadline() else { return Ok(()) };
+        if deadline > node.clock.local(now_ns) {
+            self.schedule_tick(index);
+            return Ok(());
+        }
+        self.handle(index, Input::Tick)?;
+        let node = &mut self.nodes[index];
+        node.ticks_at_once = if node.tick_at == now_ns { node.ticks_at_once + 1 } else { 0 };
+        if node.ticks_at_once > TICKS_AT_ONCE_MAX {
+            let deadline = node.deadline().unwrap_or(Time::ZERO);
+            let detail = format!("{}: the deadline {deadline} does not pass", node.id);
+            return Err(broken(invariants::NO_RUNAWAY, detail));
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, index: usize, slot: Slot, batch: Batch) -> Check {
+        let node = &mut self.nodes[index];
+        let Some(running) = &mut node.running else { return Ok(()) };
+        if node.byzantine.is_none() {
+            let epoch = running.protocol.status().epoch;
+            self.book.ledger.commit(node.id, running.committed, slot, &batch, epoch)?;
+        }
+        running.committed = slot;
+        running.to_apply.push_back((slot, batch));
+        if self.plan.apply_lag_ns == 0 {
+            return self.apply(index);
+        }
+        if !running.apply_scheduled {
+            running.apply_scheduled = true;
+            self.faults.add(FaultKind::SlowApply);
+            let at = self.now_ns + self.host_dice.long_tail(self.plan.apply_lag_ns);
+            let incarnation = node.incarnation;
+            self.queue.push(at, Event::Apply { node: index, incarnation });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn apply_lagging(&mut self, index: usize, incarnation: u32) -> Check {
+        let node = &mut self.nodes[index];
+        match &mut node.running {
+            Some(running) if node.incarnation == incarnation => running.apply_scheduled = false,
+            _ => return Ok(()),
+        }
+        self.apply(index)
+    }
+
+    /// Applies what was committed, in order.
+    fn apply(&mut self, index: usize) -> Check {
+        while let Some((slot, batch)) =
+            self.nodes[index].running.as_mut().and_then(|running| running.to_apply.pop_front())
+        {
+            self.apply_slot(index, slot, &batch)?;
+            self.take_snapshots(index)?;
+        }
+        self.answer_reads(index);
+        Ok(())
+    }
+
+    fn apply_slot(&mut self, index: usize, slot: Slot, batch: &Batch) -> Check {
+        let node = &mut self.nodes[index];
+        let Some(running) = &mut node.running else { return Ok(()) };
+        let mut answers = Vec::with_capacity(batch.count());
+        let mut hash = Fold::default();
+        let commands_before = running.executor.commands();
+        let mut sink = |client: ClientId, seq: RequestSeq, status: ReplyStatus, reply: &[u8]| {
+            (client, seq, status as u8, reply).hash(&mut hash);
+            answers.push(Applied { client, seq, status, payload: reply.to_vec() });
+        };
+        let applied = running.executor.apply(slot, batch, &mut sink);
+        applied.map_err(|error| broken(invariants::CONTRACT, format!("{}: {error}", node.id)))?;
+        let count = running.executor.commands() - commands_before;
+        if node.is_honest() {
+            self.check_applied(index, slot, batch, hash.value(), &answers, count)?;
+        }
+        for applied in answers {
+            self.answer(index, &applied);
+        }
+        Ok(())
+    }
+
+    fn check_applied(
+        &mut self,
+        index: usize,
+        slot: Slot,
+        batch: &Batch,
+        hash: u64,
+        answers: &[Applied],
+        count: u64,
+    ) -> Check {
+        let id = self.nodes[index].id;
+        let book = &mut self.book;
+        if book.states.applied(id, slot, hash)? {
+            let mut scratch = Vec::new();
+            let body = batch.body(&mut scratch).expect("an applied batch opens");
+            for command in body.commands() {
+                book.issued.decided(slot, &command)?;
+            }
+            book.applications.next_slot();
+            for applied in answers {
+                let (status, payload) = (applied.status, &applied.payload);
+                book.applications.answered(slot, applied.client, applied.seq, status, payload)?;
+            }
+        }
+        book.applications.counted(id, slot, count)
+    }
+
+    /// Tells a client, if it waits here or must hear from everyone.
+    fn answer(&mut self, index: usize, applied: &Applied) {
+        let (id, seq) = (applied.client, applied.seq);
+        let node = &mut self.nodes[index];
+        let Some(running) = &mut node.running else { return };
+        let client = match running.waiting.remove(&(id, seq)) {
+            Some(client) => client,
+            None if P::reply_quorum(self.replicas) > 1 => match id.0.checked_sub(1) {
+                Some(client) if client < self.clients.len() as u64 => client as usize,
+                _ => return,
+            },
+            None => return,
+        };
+        let bytes = reply_bytes(seq, applied.status, &applied.payload);
+        let tag = node.auth.tag_reply(id, &bytes);
+        let answer = Answer::Applied { status: applied.status, payload: applied.payload.clone(), tag };
+        self.reply(index, client, id, seq, answer);
+    }
+
+    pub(crate) fn reply(
+        &mut self,
+        index: usize,
+        client: usize,
+        id: ClientId,
+        seq: RequestSeq,
+        answer: Answer,
+    ) {
+        let reply = Reply { from: self.nodes[index].id, id, seq, answer };
+        if self.is_silenced(index, None) {
+            return;
+        }
+        if let Some(delay) = self.client_delay() {
+            self.queue.push(self.now_ns + delay, Event::Reply { client, reply: Box::new(reply) });
+        }
+    }
+
+    /// Answers the reads whose slot is applied.
+    pub(crate) fn answer_reads(&mut self, index: usize) {
+        loop {
+            let Some(running) = &mut self.nodes[index].running else { return };
+            let Some(entry) = running.ready_reads.first_entry() else { return };
+            if entry.key().0 > running.executor.applied() {
+                return;
+            }
+            let wait = entry.remove();
+            let mut payload = Vec::new();
+            running.executor.query(&wait.query, &mut payload);
+            self.reply(index, wait.client, ClientId::NONE, wait.seq, Answer::Read { payload });
+        }
+    }
+
+    /// Takes the snapshots that are wanted at the slot that was just applied.
+    fn take_snapshots(&mut self, index: usize) -> Check {
+        let node = &mut self.nodes[index];
+        let honest = node.is_honest();
+        let Some(running) = &mut node.running else { return Ok(()) };
+        let applied = running.executor.applied();
+        if !running.wanted_snapshots.contains(&applied) {
+            return Ok(());
+        }
+        running.wanted_snapshots.retain(|slot| *slot > applied);
+        let (snapshot, image) = running.executor.snapshot();
+        running.snapshots.insert(applied, (snapshot, Rc::new(image)));
+        let (id, incarnation) = (node.id, node.incarnation);
+        if honest {
+            self.book.states.digest(id, applied, snapshot.digest)?;
+        }
+        let at = self.now_ns + self.host_dice.below(2 * MS);
+        self.queue.push(at, Event::SnapshotTaken { node: index, incarnation, snapshot });
+        Ok(())
+    }
+
+    pub(crate) fn snapshot_taken(
+        &mut self,
+        index: usize,
+        incarnation: u32,
+        snapshot: SnapshotMeta,
+    ) -> Check {
+        if self.nodes[index].incarnation != incarnation {
+            return Ok(());
+        }
+        self.handle(index, Input::SnapshotTaken { snapshot })
+    }
+
+    fn install(&mut self, index: usize, snapshot: SnapshotMeta, records: Vec<P::Record>) -> Check {
+        let node = &mut self.nodes[index];
+        let (id, honest) = (node.id, node.is_honest());
+        let Some(running) = &mut node.running else { return Ok(()) };
+        let Some(image) = running.arrived.iter().find(|(meta, _)| *meta == snapshot).cloned() else {
+            let detail = format!("{id} installs a snapshot at {} that never arrived", snapshot.slot);
+            return Err(broken(invariants::CONTRACT, detail));
+        };
+        if snapshot.slot < running.committed {
+            let detail = format!("{id} at {} installs {}", running.committed, snapshot.slot);
+            return Err(broken(invariants::NEVER_BACK, detail));
+        }
+        let restored = running.executor.restore(&image.1);
+        if restored != Ok(snapshot) {
+            let detail = format!("{id}: the arrived snapshot at {} does not restore", snapshot.slot);
+            return Err(broken(invariants::CONTRACT, detail));
+        }
+        running.committed = snapshot.slot;
+        running.to_apply.clear();
+        running.wanted_snapshots.clear();
+        running.snapshots.insert(snapshot.slot, image.clone());
+        running.arrived.retain(|(meta, _)| meta.slot > snapshot.slot);
+        if honest && snapshot.slot > self.book.ledger.last() {
+            let detail = format!("{id} installs {}, which nobody decided", snapshot.slot);
+            return Err(broken(invariants::SLOT_AGREEMENT, detail));
+        }
+        if honest {
+            self.book.states.digest(id, snapshot.slot, snapshot.digest)?;
+        }
+        self.note(|| format!("{id} installs the snapshot at {}", snapshot.slot));
+        self.write(index, Step::Replace(image, records));
+        self.answer_reads(index);
+        // Behind the effects of this step, as a message from the executor would be.
+        let incarnation = self.nodes[index].incarnation;
+        let at = self.now_ns;
+        self.queue.push(
+            at,
+            Event::SnapshotInstalled { node: index, incarnation, slot: snapshot.slot },
+        );
+        Ok(())
+    }
+
+    pub(crate) fn snapshot_installed(&mut self, index: usize, incarnation: u32, slot: Slot) -> Check {
+        if self.nodes[index].incarnation != incarnation {
+            return Ok(());
+        }
+        self.handle(index, Input::SnapshotInstalled { slot })
+    }
+
+    /// Keeps an arrived snapshot for an install, a bounded number of them.
+    pub(crate) fn keep_arrived(&mut self, index: usize, meta: SnapshotMeta, image: Rc<Vec<u8>>) {
+        let Some(running) = &mut self.nodes[index].running else { return };
+        running.arrived.push_back((meta, image));
+        if running.arrived.len() > ARRIVED_MAX {
+            running.arrived.pop_front();
+        }
+    }
+
+    /// Takes a replica's memory away; what it had asked its disk to keep survives in part.
+    pub(crate) fn crash(&mut self, index: usize, kind: FaultKind) -> Check {
+        if self.nodes[index].running.is_none() {
+            return Ok(());
+        }
+        self.faults.add(kind);
+        let node = &mut self.nodes[index];
+        let kept = self.nemesis_dice.index(node.disk.pending() + 1);
+        let loss = node.disk.crash(kept, |record| {
+            // The record that was being written when the power went: its frame is cut short.
+            let (setup, mut frame) = (&node.setup, Vec::new());
+            wire::encode(setup.cluster, setup.group, setup.replica, record, &mut frame).ok()?;
+            let cut = self.nemesis_dice.index(frame.len());
+            Some(wire::decode::<P::Record>(&frame[..cut], setup.cluster).is_err())
+        });
+        node.told.crash();
+        node.running = None;
+        node.incarnation += 1;
+        node.tick_at = u64::MAX;
+        node.paused = None;
+        node.old_clock = None;
+        node.crash_after_effects = None;
+        let (id, incarnation) = (node.id, node.incarnation);
+        self.note(|| format!("{id} crashes ({kind}): of its pending steps {loss:?}"));
+        if loss.lost > 0 {
+            self.faults.add(FaultKind::LostSteps);
+        }
+        match loss.torn_refused {
+            Some(true) => self.faults.add(FaultKind::TornTail),
+            Some(false) => {
+                let detail = format!("{id}: a torn record was taken for a whole one");
+                return Err(broken(invariants::CORRUPTION_REFUSED, detail));
+            }
+            None => {}
+        }
+        if self.phase == crate::world::Phase::Faults {
+            let length = self.crash_length(kind);
+            let at = self.now_ns + self.nemesis_dice.long_tail(length);
+            self.queue.push(at, Event::Restart { node: index, incarnation });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn restart(&mut self, index: usize, incarnation: u32) -> Check {
+        let node = &self.nodes[index];
+        if node.incarnation != incarnation || node.running.is_some() {
+            return Ok(());
+        }
+        let healed = self.phase != crate::world::Phase::Faults;
+        if healed && self.plan.left_down.contains(&node.id.0) {
+            return Ok(());
+        }
+        self.start(index)
+    }
+}
+
+/// The node's name in traces.
+pub(crate) fn index_name(index: usize) -> String {
+    format!("r{index}")
+}
+
+fn begins_to_lead(before: &Status, now: &Status) -> bool {
+    now.role == Role::Leader && (before.role != Role::Leader || before.epoch != now.epoch)
+}

@@ -1,0 +1,70 @@
+//! What the simulator wants to know about a protocol beyond the contract.
+//!
+//! One implementation for each protocol, here rather than in the protocol's crate: a protocol does
+//! not depend on its simulator.
+
+mod raft;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use quorate_smr::{Batch, Protocol, ReplicaId, Slot};
+
+use crate::dice::Dice;
+
+/// Something that a replica wrote to its journal and that can be compared between replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where in the log.
+    pub slot: Slot,
+    /// Under which term or ballot, as one number; a number belongs to one leader.
+    pub epoch: u64,
+    /// What.
+    pub batch: Batch,
+}
+
+/// A protocol that the simulator can look into.
+pub trait Inspect: Protocol {
+    /// What a replica must still know after a crash because it told others.
+    type Memory: Clone + PartialEq + Debug;
+
+    /// Whether at most one replica may lead an epoch ([`quorate_smr::Status::epoch`]).
+    const SOLE_LEADER: bool;
+    /// Whether a new leader must hold every batch committed in earlier epochs.
+    const COMPLETE_LEADER: bool;
+    /// Whether replicas may be Byzantine.
+    const BYZANTINE: bool;
+
+    /// A configuration for one run: small windows and frequent snapshots, so that their edges are
+    /// met within seconds.
+    fn draw_config(dice: &mut Dice) -> Self::Config;
+
+    /// How many faulty replicas a group of `replicas` tolerates.
+    #[must_use]
+    fn faults(replicas: usize) -> usize {
+        (0..replicas).take_while(|faults| Self::replicas_for(*faults) <= replicas).count().saturating_sub(1)
+    }
+
+    /// What the replica has promised so far.
+    fn memory(&self) -> Self::Memory;
+
+    /// Whether `now`, after a restart, keeps what was `told` before it.
+    ///
+    /// # Errors
+    /// Says what was forgotten.
+    fn still_knows(told: &Self::Memory, now: &Self::Memory) -> Result<(), String>;
+
+    /// The log entries in a record. Replicas that hold an entry of the same slot and epoch must
+    /// hold the same batch.
+    fn entries(record: &Self::Record, note: &mut dyn FnMut(Entry));
+
+    /// What the replica holds above its base; `None` when the protocol cannot say. Asked only
+    /// when a leader is elected.
+    fn log(&self) -> Option<BTreeMap<Slot, Batch>>;
+
+    /// The proposal `message` of the replica `from` with `batch` in place of what it proposes;
+    /// `None` when it proposes nothing.
+    fn equivocate(_message: &Self::Message, _from: ReplicaId, _batch: &Batch) -> Option<Self::Message> {
+        None
+    }
+}

@@ -1,0 +1,73 @@
+//! Raft: election safety, log matching, leader completeness; term and vote survive a crash.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_raft::{Raft, RaftConfig, Record, Term};
+use quorate_smr::{Batch, ReplicaId, Slot};
+
+use super::{Entry, Inspect};
+use crate::dice::Dice;
+
+/// Term and vote (figure 2, "updated on stable storage before responding").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaftMemory {
+    term: Term,
+    vote: Option<ReplicaId>,
+}
+
+impl Inspect for Raft {
+    type Memory = RaftMemory;
+
+    const SOLE_LEADER: bool = true;
+    const COMPLETE_LEADER: bool = true;
+    const BYZANTINE: bool = false;
+
+    fn draw_config(dice: &mut Dice) -> RaftConfig {
+        let heartbeat_ms = dice.between(10, 40);
+        let election_ms = heartbeat_ms * dice.between(3, 7);
+        let log_bytes_max = *dice.pick(&[64 << 10, 1 << 20, 256 << 20]);
+        RaftConfig {
+            heartbeat_interval: Duration::from_millis(heartbeat_ms),
+            election_timeout: Duration::from_millis(election_ms),
+            election_spread: Duration::from_millis(dice.between(election_ms / 2, 2 * election_ms)),
+            pre_vote: dice.chance(700_000),
+            check_quorum: dice.chance(700_000),
+            window_bytes: *dice.pick(&[1, 500, 16 << 20]),
+            window_entries: *dice.pick(&[1, 3, 4096]),
+            max_append_bytes: *dice.pick(&[1, 600, 1 << 20]),
+            uncommitted_bytes_max: log_bytes_max / 4,
+            uncommitted_entries_max: *dice.pick(&[2, 16, 64 << 10]),
+            log_bytes_max,
+            reads_max: *dice.pick(&[1, 64]),
+            snapshot_interval: *dice.pick(&[3, 10, 40, 100_000]),
+            trailing_slots: *dice.pick(&[0, 2, 4096]),
+            snapshot_retry: Duration::from_millis(dice.between(50, 400)),
+            ..RaftConfig::default()
+        }
+    }
+
+    fn memory(&self) -> RaftMemory {
+        RaftMemory { term: self.term(), vote: self.voted_for() }
+    }
+
+    fn still_knows(told: &RaftMemory, now: &RaftMemory) -> Result<(), String> {
+        if now.term < told.term {
+            return Err("its term".into());
+        }
+        if now.term == told.term && told.vote.is_some() && now.vote != told.vote {
+            return Err("its vote".into());
+        }
+        Ok(())
+    }
+
+    fn entries(record: &Record, note: &mut dyn FnMut(Entry)) {
+        if let Record::Entry { slot, term, batch } = record {
+            note(Entry { slot: *slot, epoch: term.0, batch: batch.clone() });
+        }
+    }
+
+    fn log(&self) -> Option<BTreeMap<Slot, Batch>> {
+        Some(self.log_entries().map(|(slot, _, batch)| (slot, batch.clone())).collect())
+    }
+}

@@ -1,0 +1,32 @@
+//! Nothing is applied that no client sent.
+
+use std::collections::BTreeMap;
+
+use quorate_smr::{ClientId, Command, RequestSeq, Slot};
+
+use crate::violation::{Check, broken};
+
+/// Nothing is decided that no client sent.
+pub const NOTHING_INVENTED: &str = "nothing is decided that no client sent";
+
+/// Every request that a client sent.
+#[derive(Debug, Default)]
+pub(crate) struct Issued(BTreeMap<(ClientId, RequestSeq), Vec<u8>>);
+
+impl Issued {
+    /// A client sends a request.
+    pub(crate) fn issue(&mut self, client: ClientId, seq: RequestSeq, payload: &[u8]) {
+        self.0.entry((client, seq)).or_insert_with(|| payload.to_vec());
+    }
+
+    /// `slot` decides `command`.
+    pub(crate) fn decided(&self, slot: Slot, command: &Command<'_>) -> Check {
+        let sent = self.0.get(&(command.client, command.seq));
+        if sent.is_some_and(|payload| payload == command.payload) {
+            return Ok(());
+        }
+        let why = if sent.is_some() { "with another content" } else { "at all" };
+        let detail = format!("{slot}: {} {} was not sent {why}", command.client, command.seq);
+        Err(broken(NOTHING_INVENTED, detail))
+    }
+}

@@ -1,0 +1,138 @@
+//! One replica with what surrounds it: disk, clock, gate, state machine, inbox.
+//!
+//! A [`Node`] is a process that hosts a replica; it outlives crashes. [`Running`] is what a crash
+//! forgets. Two nodes may share one [`ReplicaId`]: twins.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use quorate_smr::executor::Executor;
+use quorate_smr::kv::KvStore;
+use quorate_smr::protocol::{Protocol, Setup};
+use quorate_smr::{Batch, BatchBuilder, ClientId, Gate, ReadId, ReplicaId, RequestSeq, Slot, Time};
+
+use crate::byzantine::Behaviour;
+use crate::client::Request;
+use crate::clock::Clock;
+use crate::disk::{Disk, Image};
+use crate::event::Event;
+use crate::inspect::Inspect;
+use crate::invariants::{Progress, Told};
+
+/// Arrived snapshots that a node keeps until its replica asks for one.
+pub(crate) const ARRIVED_MAX: usize = 4;
+/// Old messages that a replaying Byzantine node keeps.
+pub(crate) const REPLAYS_MAX: usize = 32;
+
+/// A process that hosts one replica.
+pub(crate) struct Node<P: Inspect> {
+    pub(crate) id: ReplicaId,
+    pub(crate) setup: Setup<P::Config>,
+    pub(crate) auth: P::Auth,
+    pub(crate) clock: Clock,
+    pub(crate) disk: Disk<P::Record>,
+    pub(crate) told: Told<P>,
+    pub(crate) byzantine: Option<Behaviour>,
+    /// Which of two twins this is.
+    pub(crate) twin: Option<u8>,
+    pub(crate) running: Option<Running<P>>,
+    /// Counts restarts; what a crashed incarnation left behind is recognised by it.
+    pub(crate) incarnation: u32,
+    /// When the next tick is scheduled, in virtual time; `u64::MAX`: none.
+    pub(crate) tick_at: u64,
+    /// Ticks at one moment: a deadline that never passes is a bug.
+    pub(crate) ticks_at_once: u32,
+    /// Events that wait until a paused process goes on.
+    pub(crate) paused: Option<Vec<Event<P>>>,
+    /// The number of the last pause; an older one no longer ends anything.
+    pub(crate) pause: u64,
+    /// The time that the process read before it was paused.
+    pub(crate) old_clock: Option<Time>,
+    /// Effects to carry out before a crash within a step.
+    pub(crate) crash_after_effects: Option<u32>,
+    /// A Byzantine node's own old messages, and the last batch that it was asked to propose.
+    pub(crate) old_messages: VecDeque<(ReplicaId, crate::event::Parcel<P>)>,
+    pub(crate) other_batch: Option<Batch>,
+}
+
+impl<P: Inspect> Node<P> {
+    /// Whether invariants apply to this node.
+    pub(crate) const fn is_honest(&self) -> bool {
+        self.byzantine.is_none()
+    }
+
+    /// What the process takes for the time.
+    pub(crate) fn local_now(&mut self, now_ns: u64) -> Time {
+        self.old_clock.take().unwrap_or_else(|| self.clock.local(now_ns))
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.running.as_ref().and_then(|running| running.protocol.deadline())
+    }
+
+    pub(crate) fn applied(&self) -> Option<Slot> {
+        self.running.as_ref().map(|running| running.executor.applied())
+    }
+}
+
+/// A read that waits at a replica.
+#[derive(Debug)]
+pub(crate) struct ReadWait {
+    pub(crate) client: usize,
+    pub(crate) seq: RequestSeq,
+    pub(crate) query: Rc<Vec<u8>>,
+}
+
+/// What a crash forgets.
+pub(crate) struct Running<P: Protocol + Inspect> {
+    pub(crate) protocol: P,
+    pub(crate) progress: Progress,
+    pub(crate) gate: Gate<P::Message>,
+    pub(crate) executor: Executor<KvStore>,
+    /// The last slot that the protocol committed.
+    pub(crate) committed: Slot,
+    pub(crate) to_apply: VecDeque<(Slot, Batch)>,
+    pub(crate) apply_scheduled: bool,
+    pub(crate) snapshots: BTreeMap<Slot, Image>,
+    pub(crate) arrived: VecDeque<Image>,
+    pub(crate) wanted_snapshots: Vec<Slot>,
+    pub(crate) next_read: u64,
+    pub(crate) reads: BTreeMap<ReadId, ReadWait>,
+    pub(crate) ready_reads: BTreeMap<(Slot, ReadId), ReadWait>,
+    pub(crate) inbox: Vec<Request>,
+    pub(crate) flush_scheduled: bool,
+    pub(crate) builder: BatchBuilder,
+    /// Which client waits here for the answer to which request.
+    pub(crate) waiting: BTreeMap<(ClientId, RequestSeq), usize>,
+}
+
+impl<P: Inspect> Running<P> {
+    pub(crate) fn new(
+        protocol: P,
+        executor: Executor<KvStore>,
+        snapshot: Option<&Image>,
+        setup: &Setup<P::Config>,
+    ) -> Self {
+        let applied = executor.applied();
+        let snapshots = snapshot.map(|image| (image.0.slot, image.clone())).into_iter().collect();
+        Self {
+            progress: Progress::new(protocol.status(), applied),
+            protocol,
+            gate: Gate::new(),
+            executor,
+            committed: applied,
+            to_apply: VecDeque::new(),
+            apply_scheduled: false,
+            snapshots,
+            arrived: VecDeque::new(),
+            wanted_snapshots: Vec::new(),
+            next_read: 1,
+            reads: BTreeMap::new(),
+            ready_reads: BTreeMap::new(),
+            inbox: Vec::new(),
+            flush_scheduled: false,
+            builder: BatchBuilder::new(setup.group),
+            waiting: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What a run is asked for.
+
+use std::sync::Arc;
+
+use quorate_smr::protocol::Protocol;
+
+use crate::plan::Plan;
+
+/// Changes a configuration that was drawn.
+pub type Adjust<C> = Arc<dyn Fn(&mut C) + Send + Sync>;
+
+/// How runs are made. [`Options::new`] gives the swarm.
+#[derive(Clone)]
+pub struct Options<P: Protocol> {
+    /// Replicas in the group.
+    pub replicas: usize,
+    /// The faults and the load; `None`: each seed draws its own.
+    pub plan: Option<Plan>,
+    /// The protocol's configuration; `None`: each seed draws its own.
+    pub config: Option<P::Config>,
+    /// Applied to the configuration, drawn or given (a planted defect, for example).
+    pub adjust: Option<Adjust<P::Config>>,
+    /// Whether drawn plans may make replicas Byzantine, where the protocol tolerates them.
+    pub byzantine: bool,
+    /// Whether the bytes of messages are counted (costs an encoding each).
+    pub count_bytes: bool,
+    /// Whether the trace hash covers the content of messages, not only their order.
+    pub hash_messages: bool,
+}
+
+impl<P: Protocol> Options<P> {
+    /// Runs of a group of `replicas`, everything else drawn from the seed.
+    #[must_use]
+    pub const fn new(replicas: usize) -> Self {
+        Self {
+            replicas,
+            plan: None,
+            config: None,
+            adjust: None,
+            byzantine: true,
+            count_bytes: false,
+            hash_messages: false,
+        }
+    }
+}

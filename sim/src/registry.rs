@@ -1,0 +1,76 @@
+//! The protocols by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use quorate_smr::protocol::Protocol;
+
+use crate::inspect::Inspect;
+
+/// The replicas that a run may have.
+pub const REPLICAS_MAX: usize = 13;
+
+/// A protocol that programs can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProtocolName {
+    /// Raft.
+    Raft,
+}
+
+impl ProtocolName {
+    /// All protocols.
+    pub const ALL: &[Self] = &[Self::Raft];
+
+    /// The name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raft => quorate_raft::Raft::NAME,
+        }
+    }
+
+    /// Calls `visitor` with the protocol as a type.
+    pub fn visit<V: Visitor>(self, visitor: V) -> V::Output {
+        match self {
+            Self::Raft => visitor.visit::<quorate_raft::Raft>(),
+        }
+    }
+}
+
+/// Something to do with a protocol, whichever it is.
+pub trait Visitor {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn visit<P: Inspect>(self) -> Self::Output;
+}
+
+/// A name that no protocol has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown protocol \"{given}\"; choose one of: {}", names())]
+pub struct UnknownProtocol {
+    /// What was given.
+    pub given: String,
+}
+
+fn names() -> String {
+    let names: Vec<_> = ProtocolName::ALL.iter().map(|name| name.as_str()).collect();
+    names.join(", ")
+}
+
+impl FromStr for ProtocolName {
+    type Err = UnknownProtocol;
+
+    fn from_str(given: &str) -> Result<Self, UnknownProtocol> {
+        let named = |name: &&Self| name.as_str() == given;
+        let unknown = || UnknownProtocol { given: given.to_string() };
+        Self::ALL.iter().find(named).copied().ok_or_else(unknown)
+    }
+}
+
+impl fmt::Display for ProtocolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

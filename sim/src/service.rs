@@ -1,0 +1,336 @@
+//! Requests of clients, at the replica and at the client.
+
+use quorate_smr::auth::Authenticator;
+use quorate_smr::protocol::{Input, Reads};
+use quorate_smr::session::ReplyStatus;
+use quorate_smr::{Batch, ClientId, Command, ReadId, Reason, RequestSeq};
+
+use crate::client::{Answer, Doing, Reply, Request};
+use crate::event::Event;
+use crate::fault::FaultKind;
+use crate::history::decode_answer;
+use crate::inspect::Inspect;
+use crate::invariants;
+use crate::node::ReadWait;
+use crate::plan::MS;
+use crate::violation::{Check, broken};
+use crate::world::{Phase, World};
+
+/// How long a client waits before it asks again after a refusal: minimum and spread.
+const REFUSED_WAIT_NS: (u64, u64) = (2 * MS, 40 * MS);
+
+/// At the replica.
+impl<P: Inspect> World<P> {
+    /// A request arrives at a node.
+    pub(crate) fn serve(&mut self, index: usize, request: Request) -> Check {
+        let node = &mut self.nodes[index];
+        let Some(running) = &mut node.running else { return Ok(()) };
+        if request.indexed_read {
+            let id = ReadId(running.next_read);
+            running.next_read += 1;
+            let wait = ReadWait { client: request.client, seq: request.seq, query: request.payload };
+            running.reads.insert(id, wait);
+            return self.handle(index, Input::Read { id });
+        }
+        let (payload, auth) = (request.payload.as_slice(), request.proof.as_slice());
+        let command = Command { client: request.id, seq: request.seq, payload, auth };
+        if node.auth.admit(&command).is_err() {
+            self.counters.refused_at_the_edge += 1;
+            return Ok(());
+        }
+        running.waiting.insert((request.id, request.seq), request.client);
+        running.inbox.push(request);
+        if self.plan.load.linger_ns == 0 {
+            let incarnation = node.incarnation;
+            return self.flush(index, incarnation);
+        }
+        if !running.flush_scheduled {
+            running.flush_scheduled = true;
+            let incarnation = node.incarnation;
+            let at = self.now_ns + self.plan.load.linger_ns;
+            self.queue.push(at, Event::Flush { node: index, incarnation });
+        }
+        Ok(())
+    }
+
+    /// Proposes what waits in the inbox as one batch.
+    pub(crate) fn flush(&mut self, index: usize, incarnation: u32) -> Check {
+        let node = &mut self.nodes[index];
+        let Some(running) = &mut node.running else { return Ok(()) };
+        if node.incarnation != incarnation {
+            return Ok(());
+        }
+        running.flush_scheduled = false;
+        for request in running.inbox.drain(..) {
+            let (payload, auth) = (request.payload.as_slice(), request.proof.as_slice());
+            let command = Command { client: request.id, seq: request.seq, payload, auth };
+            running.builder.push(&command).expect("a run's batches are small");
+        }
+        if running.builder.is_empty() {
+            return Ok(());
+        }
+        let batch = running.builder.seal(None);
+        if node.byzantine.is_some() {
+            node.other_batch = Some(batch.clone());
+        }
+        self.handle(index, Input::Propose { batch })
+    }
+
+    /// Tells the clients of a refused batch.
+    pub(crate) fn refuse_batch(&mut self, index: usize, batch: &Batch, reason: Reason) {
+        let mut scratch = Vec::new();
+        let Ok(body) = batch.body(&mut scratch) else { return };
+        for command in body.commands() {
+            let (id, seq) = (command.client, command.seq);
+            let Some(running) = &mut self.nodes[index].running else { return };
+            if let Some(client) = running.waiting.remove(&(id, seq)) {
+                self.reply(index, client, id, seq, Answer::Refused(reason));
+            }
+        }
+    }
+}
+
+/// At the client.
+impl<P: Inspect> World<P> {
+    /// The client's timer will ring after `wait_ns`; earlier ones no longer count.
+    pub(crate) fn arm_client(&mut self, client: usize, wait_ns: u64) {
+        self.clients[client].generation += 1;
+        let generation = self.clients[client].generation;
+        self.queue.push(self.now_ns + wait_ns, Event::ClientTimer { client, generation });
+    }
+
+    pub(crate) fn client_timer(&mut self, client: usize, generation: u64) {
+        if self.clients[client].generation != generation {
+            return;
+        }
+        match &self.clients[client].doing {
+            Doing::Stopped => {}
+            Doing::Idle => self.next_request(client),
+            Doing::Opening => self.ask_elsewhere(client),
+            Doing::Asking { .. } => {
+                let give_up = self.plan.load.give_up_ppm;
+                if self.phase == Phase::Faults && self.clients[client].dice.chance(give_up) {
+                    self.faults.add(FaultKind::GaveUp);
+                    self.note(|| format!("client {client} gives up"));
+                    self.finish(client, false);
+                } else {
+                    self.ask_elsewhere(client);
+                }
+            }
+        }
+    }
+
+    fn next_request(&mut self, index: usize) {
+        let enough = match self.phase {
+            Phase::Faults => self.clients[index].completed >= self.plan.load.requests,
+            Phase::Healed { .. } => false,
+            Phase::Converging { .. } | Phase::Done => true,
+        };
+        let client = &mut self.clients[index];
+        if enough {
+            client.doing = Doing::Stopped;
+            self.heal_if_all_stopped();
+            return;
+        }
+        client.attempts = 0;
+        if client.id == ClientId::NONE {
+            let request = client.prepare_open();
+            client.doing = Doing::Opening;
+            self.book.issued.issue(request.id, request.seq, &request.payload);
+        } else {
+            let wish = client.wish(&self.plan.load);
+            let ordered = client.dice.chance(self.plan.load.ordered_read_ppm);
+            let indexed_read = wish.is_read() && !ordered && P::READS == Reads::Indexed;
+            let request = client.prepare(wish.encode(), indexed_read);
+            if !indexed_read {
+                self.book.issued.issue(request.id, request.seq, &request.payload);
+            }
+            let number = self.history.call(index as u32, &wish);
+            if self.trace.is_some() {
+                let (id, seq, call) = (request.id, request.seq, format!("{wish:?}"));
+                self.note(|| format!("client {index} ({id} {seq}) asks {call}"));
+            }
+            let called_at_ns = self.now_ns;
+            self.clients[index].doing =
+                Doing::Asking { wish, number, indexed_read, called_at_ns };
+        }
+        self.ask(index);
+    }
+
+    /// When every client has done its share, faults end early.
+    fn heal_if_all_stopped(&mut self) {
+        let stopped = |doing: &Doing| matches!(doing, Doing::Stopped);
+        if self.phase == Phase::Faults && self.clients.iter().all(|it| stopped(&it.doing)) {
+            self.queue.push(self.now_ns, Event::FaultsEnd);
+        }
+    }
+
+    /// Sends the present request to the replica that the client believes in, and to all of them
+    /// when one may lie and did not answer.
+    fn ask(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let Some(request) = client.request.clone() else { return };
+        client.attempts += 1;
+        let to_all = client.is_fixed() && client.attempts > 1;
+        let guess = client.guess % self.replicas;
+        for node in 0..self.nodes.len() {
+            if to_all || self.nodes[node].id.0 as usize == guess {
+                self.send_request(node, &request);
+            }
+        }
+        let patience = P::retry_after(&self.config).as_nanos() as u64;
+        let client = &mut self.clients[index];
+        let wait = patience / 2 + client.dice.below(patience);
+        self.arm_client(index, wait);
+    }
+
+    fn send_request(&mut self, node: usize, request: &Request) {
+        let copies = if self.phase == Phase::Faults
+            && self.host_dice.chance(self.plan.network.duplicate_ppm)
+        {
+            self.faults.add(FaultKind::Duplicate);
+            2
+        } else {
+            1
+        };
+        for _ in 0..copies {
+            if let Some(delay) = self.client_delay() {
+                let request = Box::new(request.clone());
+                self.queue.push(self.now_ns + delay, Event::Request { node, request });
+            }
+        }
+    }
+
+    fn ask_elsewhere(&mut self, index: usize) {
+        let others = self.replicas - 1;
+        let client = &mut self.clients[index];
+        if others > 0 {
+            client.guess = (client.guess + 1 + client.dice.index(others)) % self.replicas;
+        }
+        self.ask(index);
+    }
+
+    /// A reply arrives at a client.
+    pub(crate) fn hear(&mut self, index: usize, reply: Reply) -> Check {
+        let client = &mut self.clients[index];
+        // Replies to reads carry no identity; numbers are not used twice within a session.
+        let current = reply.seq == client.seq
+            && (reply.id == client.id || matches!(reply.answer, Answer::Read { .. } | Answer::Refused(_)));
+        if !current {
+            return Ok(());
+        }
+        match (&client.doing, reply.answer) {
+            (Doing::Opening | Doing::Asking { .. }, Answer::Refused(reason)) => {
+                self.hear_refusal(index, usize::from(reply.from.0), reason);
+                Ok(())
+            }
+            (Doing::Asking { indexed_read: true, .. }, Answer::Read { payload }) => {
+                self.complete(index, &payload)
+            }
+            (
+                Doing::Opening | Doing::Asking { indexed_read: false, .. },
+                Answer::Applied { status, payload, tag },
+            ) => {
+                if !client.collect(reply.from, status, &payload, tag) {
+                    return Ok(());
+                }
+                let (id, seq) = (client.id, client.seq);
+                let book = &mut self.book;
+                book.acknowledged.accepted(&book.applications, id, seq, status, &payload)?;
+                self.hear_applied(index, status, &payload)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn hear_refusal(&mut self, index: usize, from: usize, reason: Reason) {
+        let replicas = self.replicas;
+        let client = &mut self.clients[index];
+        match reason {
+            Reason::NotLeader { leader: Some(leader) } if usize::from(leader.0) != from => {
+                client.guess = usize::from(leader.0) % replicas;
+            }
+            Reason::NotLeader { .. } => client.guess = (from + 1) % replicas,
+            Reason::Busy | Reason::Invalid => {}
+            Reason::Unsupported => {
+                if let Doing::Asking { wish, indexed_read, .. } = &mut client.doing {
+                    *indexed_read = false;
+                    let payload = wish.encode();
+                    self.book.issued.issue(client.id, client.seq, &payload);
+                    client.request_for(payload, false);
+                }
+            }
+        }
+        // The timer of this attempt is replaced by a shorter one, which asks the new guess.
+        let wait = REFUSED_WAIT_NS.0 + client.dice.below(REFUSED_WAIT_NS.1);
+        client.generation += 1;
+        let generation = client.generation;
+        self.queue.push(self.now_ns + wait, Event::AskAgain { client: index, generation });
+    }
+
+    pub(crate) fn ask_again(&mut self, client: usize, generation: u64) {
+        if self.clients[client].generation == generation {
+            self.ask(client);
+        }
+    }
+
+    fn hear_applied(&mut self, index: usize, status: ReplyStatus, payload: &[u8]) -> Check {
+        let client = &mut self.clients[index];
+        match status {
+            ReplyStatus::Opened => {
+                let id: [u8; 8] = payload.try_into().map_err(|_| {
+                    broken(invariants::CONTRACT, "a session's identity has eight bytes".into())
+                })?;
+                client.id = ClientId(u64::from_le_bytes(id));
+                client.seq = RequestSeq(0);
+                client.doing = Doing::Idle;
+                self.arm_client(index, 0);
+                Ok(())
+            }
+            ReplyStatus::Applied => self.complete(index, payload),
+            ReplyStatus::Stale | ReplyStatus::Expired => {
+                // Not applied now; an earlier attempt may have been: the outcome is unknown.
+                if !client.is_fixed() {
+                    client.id = ClientId::NONE;
+                }
+                self.finish(index, false);
+                Ok(())
+            }
+        }
+    }
+
+    /// The client's operation returned.
+    fn complete(&mut self, index: usize, payload: &[u8]) -> Check {
+        let now_ns = self.now_ns;
+        let client = &mut self.clients[index];
+        let Doing::Asking { wish, number, called_at_ns, .. } = &client.doing else {
+            return Ok(());
+        };
+        let Some(answer) = decode_answer(payload) else {
+            let detail = format!("client {index} got an answer that is none: {payload:?}");
+            return Err(broken(invariants::CONTRACT, detail));
+        };
+        let (number, wish) = (*number, wish.clone());
+        self.counters.latencies_ns.push(now_ns - called_at_ns);
+        client.learn(&wish, &answer);
+        if self.trace.is_some() {
+            let text = format!("{answer:?}");
+            self.note(|| format!("client {index} is answered {text}"));
+        }
+        self.history.returned(number, answer);
+        self.finish(index, true);
+        Ok(())
+    }
+
+    fn finish(&mut self, index: usize, answered: bool) {
+        let healed = self.phase != Phase::Faults;
+        let think = self.plan.load.think_ns;
+        let client = &mut self.clients[index];
+        client.doing = Doing::Idle;
+        client.request = None;
+        client.completed += 1;
+        client.completed_healed += u64::from(answered && healed);
+        let wait = if think > 0 { client.dice.long_tail(think) } else { 0 };
+        self.arm_client(index, wait);
+    }
+}

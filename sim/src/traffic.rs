@@ -1,0 +1,270 @@
+//! Messages between replicas: sealed, sent, lost, delayed, corrupted, opened; and what Byzantine
+//! senders make of them.
+
+use std::hash::Hash;
+use std::rc::Rc;
+
+use quorate_smr::auth::Authenticator;
+use quorate_smr::executor::describe_snapshot;
+use quorate_smr::protocol::{Input, To};
+use quorate_smr::{Batch, ReplicaId, wire};
+
+use crate::byzantine::{Behaviour, forge};
+use crate::event::{Content, Event, Parcel};
+use crate::fault::FaultKind;
+use crate::fold::Fold;
+use crate::inspect::Inspect;
+use crate::invariants;
+use crate::node::REPLAYS_MAX;
+use crate::plan::MS;
+use crate::violation::{Check, broken};
+use crate::world::{Phase, World};
+
+/// How long a Byzantine replica treats the same peers in the same way, in nanoseconds.
+const WHIM_NS: u64 = 300 * MS;
+/// Messages that a Byzantine replica replays or forges, in parts of a million.
+const MISCHIEF_PPM: u32 = 150_000;
+
+impl<P: Inspect> World<P> {
+    /// Sends a message of node `index`, with snapshot bytes if `image` is given.
+    pub(crate) fn transmit(
+        &mut self,
+        index: usize,
+        to: To,
+        message: P::Message,
+        image: Option<Rc<Vec<u8>>>,
+    ) -> Check {
+        if self.trace.is_some() {
+            let name = self.nodes[index].id;
+            let text = shorten(&format!("{message:?}"));
+            self.note(|| format!("{name} -> {to:?}: {text}"));
+        }
+        if self.nodes[index].byzantine == Some(Behaviour::Equivocate)
+            && self.equivocate(index, to, &message, image.as_ref())
+        {
+            return Ok(());
+        }
+        self.seal_and_send(index, to, message, image);
+        Ok(())
+    }
+
+    fn seal_and_send(
+        &mut self,
+        index: usize,
+        to: To,
+        message: P::Message,
+        image: Option<Rc<Vec<u8>>>,
+    ) {
+        let node = &self.nodes[index];
+        let (from, setup) = (node.id, &node.setup);
+        let receivers = to.receivers(from, setup.members);
+        let sealed = node.auth.seal(to, message);
+        let mut bytes = image.as_ref().map_or(0, |image| image.len());
+        let content = if self.network.frames() || self.count_bytes || self.network.has_bandwidth() {
+            self.bytes.clear();
+            let fits = wire::encode(setup.cluster, setup.group, from, &sealed, &mut self.bytes);
+            fits.expect("a message of this small configuration fits into a frame");
+            bytes += self.bytes.len();
+            if self.network.frames() {
+                Content::Frame(Rc::new(self.bytes.clone()))
+            } else {
+                Content::Sealed(sealed)
+            }
+        } else {
+            Content::Sealed(sealed)
+        };
+        let parcel = Parcel { from, content, snapshot: image, corrupted: false };
+        for receiver in receivers.iter() {
+            self.counters.message_bytes += bytes as u64;
+            self.send_parcel(index, receiver, parcel.clone(), bytes);
+        }
+    }
+
+    fn send_parcel(&mut self, index: usize, to: ReplicaId, parcel: Parcel<P>, bytes: usize) {
+        if self.is_silenced(index, Some(to)) {
+            return;
+        }
+        match self.nodes[index].byzantine {
+            Some(Behaviour::Replay) => self.replay(index, to, &parcel),
+            Some(Behaviour::Forge) if self.host_dice.chance(MISCHIEF_PPM) => {
+                if let Some(forged) = forge::<P>(&parcel, &mut self.host_dice) {
+                    self.faults.add(FaultKind::Forge);
+                    self.dispatch(to, forged, bytes, 0);
+                    return;
+                }
+            }
+            _ => {}
+        }
+        self.dispatch(to, parcel, bytes, 0);
+    }
+
+    /// Puts a parcel on the wire, `later` nanoseconds from now.
+    fn dispatch(&mut self, to: ReplicaId, parcel: Parcel<P>, bytes: usize, later: u64) {
+        self.counters.messages += 1;
+        let (now, from) = (self.now_ns, parcel.from);
+        let fate = self.network.fate(now, from, to, bytes, &mut self.faults);
+        let mut copy = Some(parcel);
+        for (place, delay) in fate.iter().enumerate() {
+            let Some(delay) = delay else { continue };
+            let more = fate[place + 1..].iter().any(Option::is_some);
+            let Some(mut parcel) = (if more { copy.clone() } else { copy.take() }) else { continue };
+            if let Content::Frame(frame) = &mut parcel.content {
+                let mut changed = frame.as_ref().clone();
+                if self.network.corrupt(&mut changed, &mut self.faults) {
+                    *frame = Rc::new(changed);
+                    parcel.corrupted = true;
+                }
+            }
+            let at = now + later + delay;
+            for node in self.homes(to, parcel.from) {
+                let parcel = Box::new(parcel.clone());
+                self.queue.push(at, Event::Deliver { node, parcel });
+            }
+        }
+    }
+
+    /// The nodes that hear what is sent to `to`: one, unless it has a twin.
+    fn homes(&self, to: ReplicaId, from: ReplicaId) -> Vec<usize> {
+        let mut homes = vec![usize::from(to.0)];
+        for (index, node) in self.nodes.iter().enumerate().skip(self.replicas) {
+            if node.id == to {
+                homes.push(index);
+            }
+        }
+        if homes.len() > 1 {
+            homes.swap(0, usize::from(self.whim(from) & 1 == 1));
+            homes.truncate(1);
+        }
+        homes
+    }
+
+    /// A number that stays the same for a peer for a while.
+    fn whim(&self, peer: ReplicaId) -> u64 {
+        let mut fold = Fold::default();
+        fold.mix(self.seed);
+        fold.mix(self.now_ns / WHIM_NS);
+        fold.mix(u64::from(peer.0));
+        fold.value()
+    }
+
+    /// Whether a Byzantine node keeps quiet towards `to` (a client, if none is named).
+    pub(crate) fn is_silenced(&mut self, index: usize, to: Option<ReplicaId>) -> bool {
+        let node = &self.nodes[index];
+        let peer = to.unwrap_or(ReplicaId(u8::MAX));
+        let (silent, kind) = match (node.byzantine, node.twin) {
+            (Some(Behaviour::Mute), _) => (true, FaultKind::Mute),
+            (Some(Behaviour::Selective), _) => (self.whim(peer) & 2 == 2, FaultKind::Selective),
+            // A twin speaks to those only that it hears.
+            (Some(Behaviour::Twins), Some(twin)) => {
+                (self.whim(peer) & 1 != u64::from(twin), FaultKind::Twin)
+            }
+            _ => return false,
+        };
+        if silent {
+            self.faults.add(kind);
+        }
+        silent
+    }
+
+    /// Proposes different batches to different backups; whether `message` was a proposal.
+    fn equivocate(
+        &mut self,
+        index: usize,
+        to: To,
+        message: &P::Message,
+        image: Option<&Rc<Vec<u8>>>,
+    ) -> bool {
+        let node = &self.nodes[index];
+        let batch = node.other_batch.clone().unwrap_or_else(|| Batch::empty(node.setup.group));
+        let Some(other) = P::equivocate(message, node.id, &batch) else { return false };
+        if other == *message {
+            return false;
+        }
+        self.faults.add(FaultKind::Equivocate);
+        let receivers = to.receivers(node.id, node.setup.members);
+        for receiver in receivers.iter() {
+            let lie = self.host_dice.chance(500_000);
+            let said = if lie { other.clone() } else { message.clone() };
+            self.seal_and_send(index, To::One(receiver), said, image.cloned());
+        }
+        true
+    }
+
+    /// Keeps the message for later, and sends an old one again now and then.
+    fn replay(&mut self, index: usize, to: ReplicaId, parcel: &Parcel<P>) {
+        let old = &mut self.nodes[index].old_messages;
+        old.push_back((to, parcel.clone()));
+        if old.len() > REPLAYS_MAX {
+            old.pop_front();
+        }
+        if self.host_dice.chance(MISCHIEF_PPM) {
+            let place = self.host_dice.index(self.nodes[index].old_messages.len());
+            let (to, parcel) = self.nodes[index].old_messages[place].clone();
+            self.faults.add(FaultKind::Replay);
+            let later = self.host_dice.below(WHIM_NS);
+            self.dispatch(to, parcel, 0, later);
+        }
+    }
+
+    /// A message arrives at a node.
+    pub(crate) fn deliver(&mut self, index: usize, parcel: Parcel<P>) -> Check {
+        let node = &self.nodes[index];
+        if node.running.is_none() {
+            return Ok(());
+        }
+        let sealed = match parcel.content {
+            Content::Sealed(sealed) => sealed,
+            Content::Frame(frame) => match wire::decode(&frame, node.setup.cluster) {
+                Ok(_) if parcel.corrupted => {
+                    let detail = format!("{} took a corrupted frame for a message", node.id);
+                    return Err(broken(invariants::CORRUPTION_REFUSED, detail));
+                }
+                Ok((header, sealed)) if header.from == parcel.from => sealed,
+                _ => {
+                    self.counters.refused_at_the_edge += 1;
+                    return Ok(());
+                }
+            },
+        };
+        let Ok(message) = node.auth.open(parcel.from, sealed) else {
+            self.counters.refused_at_the_edge += 1;
+            return Ok(());
+        };
+        if self.hash_messages {
+            let mut fold = self.trace_hash;
+            message.hash(&mut fold);
+            self.trace_hash = fold;
+        }
+        if self.trace.is_some() {
+            let (name, from, text) = (node.id, parcel.from, shorten(&format!("{message:?}")));
+            self.note(|| format!("{name} <- {from}: {text}"));
+        }
+        let from = parcel.from;
+        let Some(image) = parcel.snapshot else {
+            return self.handle(index, Input::Message { from, message });
+        };
+        let Ok(snapshot) = describe_snapshot(&image) else { return Ok(()) };
+        self.keep_arrived(index, snapshot, image);
+        self.handle(index, Input::SnapshotArrived { from, message, snapshot })
+    }
+
+    /// The delay of a message between a client and a replica; `None` when it is lost.
+    pub(crate) fn client_delay(&mut self) -> Option<u64> {
+        let (min, extra) = self.plan.client_delay_ns;
+        if self.phase == Phase::Faults && self.host_dice.chance(self.plan.network.loss_ppm) {
+            self.faults.add(FaultKind::Loss);
+            return None;
+        }
+        Some(min + if extra > 0 { self.host_dice.long_tail(extra) } else { 0 })
+    }
+}
+
+/// The longest line of a message in a trace, in characters.
+const TRACE_CHARS_MAX: usize = 220;
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(TRACE_CHARS_MAX) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text.to_string(),
+    }
+}

@@ -1,0 +1,484 @@
+//! One run: replicas, network, disks, clients and faults in virtual time.
+//!
+//! The world is single-threaded and owns everything; an event is taken, handled, and what changed
+//! is checked. Nothing depends on the machine: no clock, no thread, no hash order, no address.
+
+use quorate_smr::auth::Authenticator;
+use quorate_smr::protocol::{Effects, Setup};
+use quorate_smr::{ClientId, ReplicaId, Role, Seed, Slot};
+
+use crate::byzantine::Behaviour;
+use crate::client::{Client, Doing};
+use crate::clock::Clock;
+use crate::dice::Dice;
+use crate::disk::Disk;
+use crate::event::{Event, Trouble};
+use crate::fault::{FaultCounts, FaultKind};
+use crate::fold::Fold;
+use crate::history::History;
+use crate::inspect::Inspect;
+use crate::invariants::{self, Book, Told};
+use crate::lincheck::{KvVerdict, check_kv};
+use crate::network::Network;
+use crate::node::Node;
+use crate::options::Options;
+use crate::plan::{MS, Plan};
+use crate::queue::EventQueue;
+use crate::violation::{Check, Violation, broken};
+
+/// The most events of a run; one that needs more is a message storm.
+pub const EVENTS_MAX: u64 = 5_000_000;
+/// How often a healed world looks whether it is done, in nanoseconds.
+const POLL_NS: u64 = 10 * MS;
+
+/// Parts of a run's randomness; the plan is part 1.
+mod part {
+    pub(super) const NETWORK: u64 = 2;
+    pub(super) const DISK: u64 = 3;
+    pub(super) const NEMESIS: u64 = 4;
+    pub(super) const HOST: u64 = 5;
+    pub(super) const CONFIG: u64 = 6;
+    pub(super) const CLIENTS: u64 = 100;
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Faults,
+    Healed { since_ns: u64 },
+    Converging { since_ns: u64 },
+    Done,
+}
+
+/// Counters of one run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) steps: u64,
+    pub(crate) events: u64,
+    pub(crate) messages: u64,
+    pub(crate) message_bytes: u64,
+    pub(crate) refused_at_the_edge: u64,
+    pub(crate) latencies_ns: Vec<u64>,
+    pub(crate) gave_up_check: bool,
+}
+
+/// The client's side of the protocol's authenticator.
+pub(crate) type ClientSide<P> = <<P as quorate_smr::Protocol>::Auth as Authenticator<
+    <P as quorate_smr::Protocol>::Message,
+>>::Client;
+
+/// The receiver of trace lines.
+pub(crate) type TraceSink = Box<dyn FnMut(&str)>;
+
+/// One run.
+pub(crate) struct World<P: Inspect> {
+    pub(crate) seed: u64,
+    pub(crate) now_ns: u64,
+    pub(crate) queue: EventQueue<Event<P>>,
+    pub(crate) plan: Plan,
+    pub(crate) nodes: Vec<Node<P>>,
+    pub(crate) replicas: usize,
+    pub(crate) clients: Vec<Client<ClientSide<P>>>,
+    pub(crate) network: Network,
+    pub(crate) disk_dice: Dice,
+    pub(crate) nemesis_dice: Dice,
+    pub(crate) host_dice: Dice,
+    pub(crate) book: Book,
+    pub(crate) history: History,
+    pub(crate) faults: FaultCounts,
+    pub(crate) counters: Counters,
+    pub(crate) phase: Phase,
+    pub(crate) trace_hash: Fold,
+    pub(crate) trace: Option<TraceSink>,
+    pub(crate) config: P::Config,
+    pub(crate) effects: Effects<P::Message, P::Record>,
+    pub(crate) partition: u64,
+    pub(crate) pauses: u64,
+    pub(crate) count_bytes: bool,
+    pub(crate) hash_messages: bool,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl<P: Inspect> World<P> {
+    /// The world of `seed` at virtual time 0.
+    pub(crate) fn new(options: &Options<P>, seed: u64, trace: Option<TraceSink>) -> Self {
+        let replicas = options.replicas;
+        let plan = options.plan.clone().unwrap_or_else(|| {
+            let byzantine = P::BYZANTINE && options.byzantine;
+            Plan::swarm(seed, replicas, P::faults(replicas), byzantine)
+        });
+        let mut config = options
+            .config
+            .clone()
+            .unwrap_or_else(|| P::draw_config(&mut Dice::new(seed, part::CONFIG)));
+        if let Some(adjust) = &options.adjust {
+            adjust(&mut config);
+        }
+        let network = Network::new(plan.network.clone(), replicas, Dice::new(seed, part::NETWORK));
+        let mut world = Self {
+            seed,
+            now_ns: 0,
+            queue: EventQueue::default(),
+            nodes: Vec::new(),
+            replicas,
+            clients: Vec::new(),
+            network,
+            disk_dice: Dice::new(seed, part::DISK),
+            nemesis_dice: Dice::new(seed, part::NEMESIS),
+            host_dice: Dice::new(seed, part::HOST),
+            book: Book::default(),
+            history: History::default(),
+            faults: FaultCounts::default(),
+            counters: Counters::default(),
+            phase: Phase::Faults,
+            trace_hash: Fold::default(),
+            trace,
+            config,
+            effects: Effects::new(),
+            partition: 0,
+            pauses: 0,
+            count_bytes: options.count_bytes,
+            hash_messages: options.hash_messages,
+            bytes: Vec::new(),
+            plan,
+        };
+        world.add_nodes();
+        world.add_clients();
+        world
+    }
+
+    fn add_nodes(&mut self) {
+        for replica in 0..self.replicas as u8 {
+            let byzantine = self.plan.byzantine.iter().find(|(id, _)| *id == replica);
+            let byzantine = byzantine.map(|(_, behaviour)| *behaviour);
+            let twins = byzantine == Some(Behaviour::Twins);
+            self.add_node(ReplicaId(replica), byzantine, twins.then_some(0));
+        }
+        // Second twins come last, so that node i hosts replica i.
+        for (replica, behaviour) in self.plan.byzantine.clone() {
+            if behaviour == Behaviour::Twins {
+                self.add_node(ReplicaId(replica), Some(behaviour), Some(1));
+                self.faults.add(FaultKind::Twin);
+            }
+        }
+    }
+
+    fn add_node(&mut self, id: ReplicaId, byzantine: Option<Behaviour>, twin: Option<u8>) {
+        let setup = Setup::new(id, self.replicas, Seed(self.seed), self.config.clone());
+        let auth = P::authenticator(&setup).expect("the drawn configuration has usable keys");
+        let drift_max = self.plan.nemesis.drift_ppm;
+        let mut drift = 0;
+        if drift_max > 0 {
+            drift = self.nemesis_dice.below(2 * drift_max.unsigned_abs()) as i64 - drift_max;
+            self.faults.add(FaultKind::Drift);
+        }
+        let offset = self.nemesis_dice.between(0, 1000) * MS;
+        self.nodes.push(Node {
+            id,
+            setup,
+            auth,
+            clock: Clock::new(offset, drift),
+            disk: Disk::new(),
+            told: Told::default(),
+            byzantine,
+            twin,
+            running: None,
+            incarnation: 0,
+            tick_at: u64::MAX,
+            ticks_at_once: 0,
+            paused: None,
+            pause: 0,
+            old_clock: None,
+            crash_after_effects: None,
+            old_messages: std::collections::VecDeque::new(),
+            other_batch: None,
+        });
+    }
+
+    fn add_clients(&mut self) {
+        let quorum = P::reply_quorum(self.replicas);
+        for index in 0..self.plan.load.clients {
+            let id = if quorum > 1 { ClientId(index as u64 + 1) } else { ClientId::NONE };
+            let key = ClientId(index as u64 + 1);
+            let auth = self.nodes[0].auth.client(key).expect("the first clients are known");
+            let dice = Dice::new(self.seed, part::CLIENTS + index as u64);
+            self.clients.push(Client::new(index, id, auth, quorum, dice));
+        }
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub(crate) fn run(&mut self) -> Result<(), Violation> {
+        self.run_events().map_err(|mut violation| {
+            violation.at_ns = self.now_ns;
+            violation.step = self.counters.steps;
+            let line = format!("VIOLATION {violation}");
+            self.note(|| line);
+            *violation
+        })
+    }
+
+    fn run_events(&mut self) -> Check {
+        self.begin()?;
+        while self.phase != Phase::Done {
+            let Some((at_ns, event)) = self.queue.pop() else {
+                return Err(broken(invariants::PROGRESS, "nothing is left to happen".into()));
+            };
+            self.now_ns = at_ns;
+            self.counters.events += 1;
+            if self.counters.events > EVENTS_MAX {
+                let detail = format!("{EVENTS_MAX} events were not enough");
+                return Err(broken(invariants::NO_RUNAWAY, detail));
+            }
+            self.take(event)?;
+        }
+        self.check_history()
+    }
+
+    fn begin(&mut self) -> Check {
+        for node in 0..self.nodes.len() {
+            self.start(node)?;
+        }
+        for client in 0..self.clients.len() {
+            let wait = self.host_dice.below(50 * MS);
+            self.arm_client(client, wait);
+        }
+        for trouble in [
+            Trouble::Crash,
+            Trouble::CrashWithinStep,
+            Trouble::Pause,
+            Trouble::Partition,
+            Trouble::Transfer,
+        ] {
+            self.schedule_trouble(trouble);
+        }
+        self.queue.push(self.plan.faults_ns, Event::FaultsEnd);
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event<P>) -> Check {
+        let (kind, who) = kind_of(&event);
+        self.trace_hash.mix(self.now_ns);
+        self.trace_hash.mix(kind << 32 | who as u64);
+        if let Some(node) = node_of(&event)
+            && let Some(waiting) = &mut self.nodes[node].paused
+        {
+            waiting.push(event);
+            return Ok(());
+        }
+        match event {
+            Event::Deliver { node, parcel } => self.deliver(node, *parcel),
+            Event::Tick { node } => self.tick(node),
+            Event::Synced { node, incarnation, upto } => self.synced(node, incarnation, upto),
+            Event::Apply { node, incarnation } => self.apply_lagging(node, incarnation),
+            Event::Flush { node, incarnation } => self.flush(node, incarnation),
+            Event::SnapshotTaken { node, incarnation, snapshot } => {
+                self.snapshot_taken(node, incarnation, snapshot)
+            }
+            Event::SnapshotInstalled { node, incarnation, slot } => {
+                self.snapshot_installed(node, incarnation, slot)
+            }
+            Event::Request { node, request } => self.serve(node, *request),
+            Event::Reply { client, reply } => self.hear(client, *reply),
+            Event::ClientTimer { client, generation } => {
+                self.client_timer(client, generation);
+                Ok(())
+            }
+            Event::AskAgain { client, generation } => {
+                self.ask_again(client, generation);
+                Ok(())
+            }
+            Event::Trouble(trouble) => self.make_trouble(trouble),
+            Event::Restart { node, incarnation } => self.restart(node, incarnation),
+            Event::Resume { node, pause } => {
+                self.resume(node, pause);
+                Ok(())
+            }
+            Event::Mend { partition } => {
+                self.mend(partition);
+                Ok(())
+            }
+            Event::FaultsEnd => self.heal(),
+            Event::Poll => self.poll(),
+        }
+    }
+
+    /// Ends all faults and demands progress.
+    pub(crate) fn heal(&mut self) -> Check {
+        if self.phase != Phase::Faults {
+            return Ok(());
+        }
+        self.note(|| "healed: no more faults".into());
+        self.phase = Phase::Healed { since_ns: self.now_ns };
+        self.network.heal();
+        for node in 0..self.nodes.len() {
+            self.nodes[node].crash_after_effects = None;
+            self.resume_now(node);
+            let left_down = self.plan.left_down.contains(&self.nodes[node].id.0);
+            match (&self.nodes[node].running, left_down) {
+                (Some(_), true) => self.crash(node, FaultKind::Crash)?,
+                (None, false) => self.start(node)?,
+                _ => {}
+            }
+        }
+        for client in 0..self.clients.len() {
+            if matches!(self.clients[client].doing, Doing::Idle | Doing::Stopped) {
+                self.clients[client].doing = Doing::Idle;
+                self.arm_client(client, 0);
+            }
+        }
+        self.queue.push(self.now_ns + POLL_NS, Event::Poll);
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Check {
+        match self.phase {
+            Phase::Healed { since_ns } => {
+                let needed = self.plan.liveness_requests;
+                if self.clients.iter().all(|client| client.completed_healed >= needed) {
+                    self.note(|| "every client was served: converging".into());
+                    self.phase = Phase::Converging { since_ns: self.now_ns };
+                } else if self.now_ns - since_ns > self.plan.liveness_ns {
+                    return Err(broken(invariants::PROGRESS, self.describe()));
+                }
+            }
+            Phase::Converging { since_ns } => {
+                if self.has_converged() {
+                    self.phase = Phase::Done;
+                    return self.check_end();
+                }
+                if self.now_ns - since_ns > self.plan.liveness_ns {
+                    return Err(broken(invariants::CONVERGENCE, self.describe()));
+                }
+            }
+            Phase::Faults | Phase::Done => {}
+        }
+        self.queue.push(self.now_ns + POLL_NS, Event::Poll);
+        Ok(())
+    }
+
+    fn honest_running(&self) -> impl Iterator<Item = &Node<P>> {
+        self.nodes.iter().filter(|node| node.is_honest() && node.running.is_some())
+    }
+
+    fn has_converged(&self) -> bool {
+        let last = self.book.ledger.last();
+        self.honest_running().all(|node| node.applied() == Some(last))
+    }
+
+    fn check_end(&mut self) -> Check {
+        let last = self.book.ledger.last();
+        let digests: Vec<_> = self
+            .honest_running()
+            .filter_map(|node| Some((node.id, node.running.as_ref()?.executor.state_digest())))
+            .collect();
+        for (id, digest) in digests {
+            self.book.states.digest(id, last, digest)?;
+        }
+        self.book.acknowledged.survive(last)
+    }
+
+    fn check_history(&mut self) -> Check {
+        match check_kv(self.history.operations(), crate::lincheck::Limits::default()) {
+            KvVerdict::Linearizable => Ok(()),
+            KvVerdict::GaveUp { .. } => {
+                self.counters.gave_up_check = true;
+                Ok(())
+            }
+            KvVerdict::Violation { key, operation } => {
+                let operation = &self.history.operations()[operation].operation;
+                let key = String::from_utf8_lossy(&key).into_owned();
+                let detail = format!("key {key}: no order explains {operation:?}");
+                Err(broken(invariants::LINEARIZABLE, detail))
+            }
+        }
+    }
+
+    /// Who stands where, for a report of a cluster that does not get on.
+    fn describe(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for node in &self.nodes {
+            let _ = match &node.running {
+                None => write!(text, "{} is down; ", node.id),
+                Some(running) => {
+                    let status = running.progress.status;
+                    let (byzantine, applied) = (node.byzantine, running.executor.applied());
+                    let Slot(committed) = status.committed;
+                    write!(
+                        text,
+                        "{} {:?} epoch {} leader {:?} base {} committed {committed} last {} \
+                         applied {applied} byzantine {byzantine:?}; ",
+                        node.id, status.role, status.epoch, status.leader, status.base, status.last
+                    )
+                }
+            };
+        }
+        for client in &self.clients {
+            if client.completed_healed < self.plan.liveness_requests {
+                let (index, attempts) = (client.index, client.attempts);
+                let _ = write!(text, "client {index} waits for {} (attempt {attempts}); ", client.seq);
+            }
+        }
+        text
+    }
+
+    /// The node that leads the highest epoch, if any does.
+    pub(crate) fn leader(&self) -> Option<usize> {
+        (0..self.nodes.len())
+            .filter_map(|index| {
+                let status = self.nodes[index].running.as_ref()?.progress.status;
+                (status.role == Role::Leader).then_some((status.epoch, index))
+            })
+            .max()
+            .map(|(_, index)| index)
+    }
+
+    /// Writes a line of the trace, if someone reads it.
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            let (ms, line) = (self.now_ns as f64 / 1e6, line());
+            trace(&format!("{ms:>12.4} ms  {line}"));
+        }
+    }
+}
+
+/// A number for the kind of event and for whom it happens, for the trace hash.
+fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
+    match event {
+        Event::Deliver { node, .. } => (1, *node),
+        Event::Tick { node } => (2, *node),
+        Event::Synced { node, .. } => (3, *node),
+        Event::Apply { node, .. } => (4, *node),
+        Event::Flush { node, .. } => (5, *node),
+        Event::SnapshotTaken { node, .. } => (6, *node),
+        Event::Request { node, .. } => (7, *node),
+        Event::Reply { client, .. } => (8, *client),
+        Event::ClientTimer { client, .. } => (9, *client),
+        Event::Trouble(trouble) => (10, *trouble as usize),
+        Event::Restart { node, .. } => (11, *node),
+        Event::Resume { node, .. } => (12, *node),
+        Event::Mend { .. } => (13, 0),
+        Event::FaultsEnd => (14, 0),
+        Event::Poll => (15, 0),
+        Event::AskAgain { client, .. } => (17, *client),
+        Event::SnapshotInstalled { node, .. } => (16, *node),
+    }
+}
+
+/// The node whose process must run for the event to be handled.
+const fn node_of<P: Inspect>(event: &Event<P>) -> Option<usize> {
+    match event {
+        Event::Deliver { node, .. }
+        | Event::Tick { node }
+        | Event::Synced { node, .. }
+        | Event::Apply { node, .. }
+        | Event::Flush { node, .. }
+        | Event::SnapshotTaken { node, .. }
+        | Event::SnapshotInstalled { node, .. }
+        | Event::Request { node, .. } => Some(*node),
+        _ => None,
+    }
+}
