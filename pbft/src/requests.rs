@@ -1,0 +1,188 @@
+//! Clients' batches: ordered by the primary, passed on by backups, waited for until executed.
+
+use quorate_smr::{Batch, Reason, Refused, ReplicaId, Time, To};
+
+use crate::message::{Message, Proposal};
+use crate::pending::Remembered;
+use crate::replica::{Out, Pbft};
+use crate::timer::Cost;
+
+/// What the primary did with a batch.
+enum Taken {
+    Yes,
+    /// Given back: the queue is full.
+    Full(Proposal),
+}
+
+impl Pbft {
+    /// A client's batch from our own host; its commands' clients were checked at the edge.
+    pub(crate) fn on_propose(&mut self, now: Time, batch: Batch, out: &mut Out) {
+        let header = *batch.header();
+        let largest = batch.len().max(header.raw_bytes as usize);
+        // Empty batches are null requests; only new views order them.
+        let valid = header.group == self.group.id
+            && largest <= self.limits.batch_bytes_max
+            && !batch.is_empty();
+        let proposal = if valid { Proposal::new(batch.clone()).ok() } else { None };
+        let Some(proposal) = proposal else {
+            out.refuse(Refused::Proposal(batch), Reason::Invalid);
+            return;
+        };
+        if self.is_active_primary() {
+            if let Taken::Full(proposal) = self.take(now, proposal, out) {
+                out.refuse(Refused::Proposal(proposal.into_batch()), Reason::Busy);
+            }
+        } else {
+            self.wait_for(now, &proposal, out);
+        }
+    }
+
+    /// As backup: passes a batch on and starts to wait (PBFT §4.4: a request known to no backup
+    /// could be ignored for ever).
+    fn wait_for(&mut self, now: Time, proposal: &Proposal, out: &mut Out) {
+        let batch = proposal.batch();
+        // A repetition of what was executed is passed on, but it is no reason to suspect anyone.
+        if !self.executed.contains_all(batch) {
+            if self.pending.remember(batch, now, &self.limits) == Remembered::Full {
+                out.refuse(Refused::Proposal(batch.clone()), Reason::Busy);
+                return;
+            }
+        }
+        if self.is_active() {
+            out.send_immediately(To::One(self.primary), Message::Request(proposal.clone()));
+        }
+    }
+
+    /// As primary: a backup passed a batch on; its commands' clients were checked when it was
+    /// opened. Commands that are on their way are not ordered again.
+    pub(crate) fn on_request(
+        &mut self,
+        now: Time,
+        from: ReplicaId,
+        proposal: Proposal,
+        out: &mut Out,
+    ) {
+        if !self.is_active_primary() || proposal.batch().is_empty() {
+            return;
+        }
+        if self.executed.contains_all(proposal.batch()) {
+            // Its client may have missed the answers; but a backup cannot repeat at will.
+            if self.may_answer(now, from, Cost::Repetition) {
+                let _ = self.take(now, proposal, out);
+            }
+            return;
+        }
+        match self.pending.remember(proposal.batch(), now, &self.limits) {
+            Remembered::New(batch) if batch == *proposal.batch() => {
+                let _ = self.take(now, proposal, out);
+            }
+            Remembered::New(batch) => {
+                if let Ok(proposal) = Proposal::new(batch) {
+                    let _ = self.take(now, proposal, out);
+                }
+            }
+            Remembered::Known | Remembered::Full => {}
+        }
+    }
+
+    /// As primary: orders a batch now, or queues it.
+    fn take(&mut self, now: Time, proposal: Proposal, out: &mut Out) -> Taken {
+        if self.queue.is_empty() && self.has_room(&proposal) {
+            self.assign(now, proposal, out);
+            return Taken::Yes;
+        }
+        let bytes = proposal.batch().len();
+        if self.queue.len() >= self.limits.queue_max
+            || self.queue_bytes + bytes > self.limits.queue_bytes_max
+        {
+            return Taken::Full(proposal);
+        }
+        self.queue_bytes += bytes;
+        self.queue.push_back(proposal);
+        Taken::Yes
+    }
+
+    /// Whether the primary may assign another slot.
+    fn has_room(&self, proposal: &Proposal) -> bool {
+        let bytes = self.log.bytes() + proposal.batch().len();
+        self.log.contains(self.next_slot)
+            && self.installing.is_none()
+            && bytes <= self.limits.log_bytes_max / 2
+    }
+
+    /// As primary: orders what waits, as far as there is room.
+    pub(crate) fn pump_queue(&mut self, now: Time, out: &mut Out) {
+        while self.is_active_primary() && self.queue.front().is_some_and(|next| self.has_room(next))
+        {
+            if let Some(proposal) = self.queue.pop_front() {
+                self.queue_bytes -= proposal.batch().len();
+                self.assign(now, proposal, out);
+            }
+        }
+    }
+
+    /// A view ended: what we queued or assigned as its primary, and was not executed, waits for
+    /// the next primary like what clients give to a backup.
+    pub(crate) fn give_up_primacy(&mut self, now: Time) {
+        if !self.is_primary() {
+            return;
+        }
+        let unexecuted = self.log.iter().filter(|(slot, _)| *slot > self.committed);
+        let mut batches: Vec<Batch> = unexecuted
+            .filter_map(|(_, entry)| entry.round.digest.and_then(|digest| entry.body(digest)))
+            .filter(|batch| !batch.is_empty())
+            .cloned()
+            .collect();
+        batches.extend(self.queue.drain(..).map(Proposal::into_batch));
+        self.queue_bytes = 0;
+        for batch in batches {
+            // What does not fit is lost here; its client asks again.
+            let _ = self.pending.remember(&batch, now, &self.limits);
+        }
+    }
+
+    /// A view was entered: what waits goes to its primary.
+    pub(crate) fn hand_over_pending(&mut self, now: Time, out: &mut Out) {
+        let waiting: Vec<Batch> = self.pending.batches().cloned().collect();
+        let waiting = waiting.into_iter().filter_map(|batch| Proposal::new(batch).ok());
+        for proposal in waiting {
+            if self.is_primary() {
+                let _ = self.take(now, proposal, out);
+            } else {
+                out.send_immediately(To::One(self.primary), Message::Request(proposal));
+            }
+        }
+    }
+
+    /// What has waited for long may not have reached the primary.
+    pub(crate) fn resend_pending(&mut self, now: Time, out: &mut Out) {
+        if !self.is_active() || self.is_primary() {
+            return;
+        }
+        let interval = self.limits.retransmit_interval;
+        let Some(oldest) = self.pending.oldest() else { return };
+        if now.since(oldest) < interval {
+            return;
+        }
+        let first = self.pending.batches().next().cloned();
+        if let Some(proposal) = first.and_then(|batch| Proposal::new(batch).ok()) {
+            out.send_immediately(To::One(self.primary), Message::Request(proposal));
+        }
+    }
+
+    /// Notes the commands of a batch that is handed to the executor.
+    pub(crate) fn note_executed(&mut self, batch: &Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut scratch = Vec::new();
+        // A batch that does not open never got here: its digest was computed from its body.
+        let Ok(body) = batch.body(&mut scratch) else { return };
+        self.executed.note(body.commands().map(|command| (command.client, command.seq)));
+        if !self.pending.is_empty() {
+            for command in body.commands() {
+                self.pending.executed(command.client, command.seq);
+            }
+        }
+    }
+}

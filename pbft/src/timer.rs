@@ -1,0 +1,179 @@
+//! When to suspect a primary, and when to tell the others what is missing.
+//!
+//! A backup has one timer for what has waited longest: a request that it passed on, or an assigned
+//! slot that was not executed (PBFT §4.4). It runs only while something waits. Each view change
+//! without progress doubles it, up to a limit; progress brings it back to its base (TOCS 2002
+//! §4.5). While a view changes, the timer starts when `2f + 1` replicas want the new view.
+
+use std::time::Duration;
+
+use quorate_smr::{ReplicaId, Slot, Time, To};
+
+use crate::message::{Message, StatusReport};
+use crate::replica::{Out, Pbft, Phase};
+
+/// What one peer may make us send on its own request in one retransmission interval, in the units
+/// of [`Cost`].
+const ANSWERS_MAX: u32 = 1024;
+
+/// What an answer costs its sender, roughly.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum Cost {
+    /// One batch.
+    Body = 1,
+    /// A client's batch ordered again.
+    Repetition = 16,
+    /// What a report asks for.
+    Report = 32,
+    /// A NEW-VIEW, a VIEW-CHANGE or a snapshot.
+    Large = 256,
+}
+
+/// Clocks and what drives them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Timers {
+    /// How long to wait before the primary is suspected.
+    pub(crate) timeout: Duration,
+    /// Whether anything was executed since the last view change began (or none did).
+    progressed: bool,
+    /// When the current view was entered.
+    entered: Time,
+    /// Since when an assigned slot waits to be executed, or the last progress if that is later.
+    waiting: Option<Time>,
+    /// Since when `2f + 1` replicas want the view that we move to.
+    pub(crate) wanted: Option<Time>,
+    /// When the last report was sent.
+    reported: Option<Time>,
+    start: Time,
+    /// Answers to each member since the window of its budget began, by rank.
+    budgets: Vec<(Time, u32)>,
+}
+
+impl Timers {
+    pub(crate) fn new(now: Time, timeout: Duration, replicas: usize) -> Self {
+        Self {
+            timeout,
+            progressed: true,
+            entered: now,
+            waiting: None,
+            wanted: None,
+            reported: None,
+            start: now,
+            budgets: vec![(now, 0); replicas],
+        }
+    }
+}
+
+impl Pbft {
+    /// When the primary will be suspected, or the view that we move to given up.
+    pub(crate) fn view_deadline(&self) -> Option<Time> {
+        let timers = &self.timers;
+        let since = match self.phase {
+            Phase::Changing => timers.wanted,
+            Phase::Active if self.is_primary() => None,
+            Phase::Active => {
+                let pending = self.pending.oldest();
+                let oldest = [pending, timers.waiting].into_iter().flatten().min();
+                oldest.map(|since| since.max(timers.entered))
+            }
+        };
+        since.map(|since| since.after(timers.timeout))
+    }
+
+    /// When the next report is due: soon while something is stuck, now and then otherwise.
+    pub(crate) fn status_deadline(&self) -> Time {
+        let timers = &self.timers;
+        let Some(reported) = timers.reported else { return timers.start };
+        let idle = reported.after(self.limits.status_interval);
+        let stuck = match self.phase {
+            Phase::Changing => Some(reported),
+            Phase::Active if self.ahead.is_some() => Some(reported),
+            Phase::Active => timers.waiting.map(|since| since.max(reported)),
+        };
+        stuck.map_or(idle, |since| idle.min(since.after(self.limits.retransmit_interval)))
+    }
+
+    pub(crate) fn on_tick(&mut self, now: Time, out: &mut Out) {
+        if self.view_deadline().is_some_and(|deadline| deadline <= now) {
+            self.start_view_change(now, self.view.next(), out);
+        }
+        if self.status_deadline() <= now {
+            self.resend_pending(now, out);
+            self.ask_for_missing(now, out);
+            self.report(now, out);
+        }
+    }
+
+    /// Tells the others where we stand; they send what we lack.
+    pub(crate) fn report(&mut self, now: Time, out: &mut Out) {
+        self.timers.reported = Some(now);
+        let view = self.view;
+        let holds = |change: &&std::sync::Arc<crate::certificate::SignedViewChange>| {
+            change.content.view == view
+        };
+        let heard = self.changes.iter().flatten().filter(holds);
+        let report = StatusReport {
+            view,
+            changing: self.phase == Phase::Changing,
+            stable: self.log.base(),
+            committed: self.committed,
+            heard: heard.map(|change| change.content.replica).collect(),
+        };
+        out.send(To::Others, Message::Status(report));
+    }
+
+    /// An assigned slot waits to be executed.
+    pub(crate) fn note_waiting(&mut self, now: Time) {
+        self.timers.waiting.get_or_insert(now);
+    }
+
+    /// Something was executed.
+    pub(crate) fn note_progress(&mut self, now: Time) {
+        let waits = |slot: Slot| {
+            self.log
+                .entry(slot)
+                .is_some_and(|entry| entry.round.digest.is_some() || entry.round.unproven.is_some())
+        };
+        // Slots are assigned in order: when the next one is not assigned, none waits. A faulty
+        // primary that leaves a gap is caught by the later slot, which restarts the clock.
+        let more = waits(self.committed.next()) || self.log.last() > self.committed;
+        self.timers.waiting = more.then_some(now);
+        if self.is_active() {
+            self.timers.progressed = true;
+            self.timers.timeout = self.limits.timeout;
+        }
+    }
+
+    /// A view change begins: wait longer this time if the last view brought nothing.
+    pub(crate) fn note_view_change(&mut self) {
+        let timers = &mut self.timers;
+        if timers.progressed {
+            timers.timeout = self.limits.timeout;
+        } else {
+            timers.timeout = timers.timeout.saturating_mul(2).min(self.limits.timeout_max);
+        }
+        timers.progressed = false;
+        timers.waiting = None;
+        timers.wanted = None;
+    }
+
+    /// A view was entered.
+    pub(crate) fn note_entered(&mut self, now: Time) {
+        self.timers.entered = now;
+        self.timers.wanted = None;
+        self.timers.waiting = None;
+    }
+
+    /// Whether `peer` may make us spend `cost` now.
+    pub(crate) fn may_answer(&mut self, now: Time, peer: ReplicaId, cost: Cost) -> bool {
+        let Some(rank) = self.group.rank(peer) else { return false };
+        let interval = self.limits.retransmit_interval;
+        let Some((since, spent)) = self.timers.budgets.get_mut(rank) else { return false };
+        if now.since(*since) >= interval {
+            (*since, *spent) = (now, 0);
+        }
+        *spent = spent.saturating_add(cost as u32);
+        *spent <= ANSWERS_MAX
+    }
+}
