@@ -45,7 +45,7 @@ use crossbeam_utils::{Backoff, CachePadded};
 use thiserror::Error;
 
 use self::front::FrontDrain;
-use crate::sync::{AtomicU64, Ordering, UnsafeCell};
+use crate::sync::{AtomicU64, Ordering, UnsafeCell, seq_cst_access_fence};
 
 pub(crate) mod front;
 #[cfg(test)]
@@ -292,6 +292,7 @@ impl<T> Ring<T> {
     /// whether this call closed it.
     pub fn close(&self) -> bool {
         let before = self.tail.fetch_or(self.closed_bit, Ordering::SeqCst);
+        seq_cst_access_fence();
         before & self.closed_bit == 0
     }
 
@@ -380,7 +381,10 @@ impl<T> Ring<T> {
                 continue;
             }
             match self.tail.compare_exchange_weak(tail, end, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return Ok((tail, count)),
+                Ok(_) => {
+                    seq_cst_access_fence();
+                    return Ok((tail, count));
+                }
                 Err(now) => tail = now,
             }
             backoff.spin();
@@ -414,7 +418,10 @@ impl<T> Ring<T> {
             }
             before_claim(count as usize);
             match self.head.compare_exchange_weak(head, end, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return Ok((head, count)),
+                Ok(_) => {
+                    seq_cst_access_fence();
+                    return Ok((head, count));
+                }
                 Err(now) => head = now,
             }
             backoff.spin();

@@ -20,7 +20,8 @@ mod imp {
 
     /// Follows a SeqCst access that takes part in a store-then-load handshake. The access alone
     /// suffices on hardware and in the language's model, so that this costs nothing; loom
-    /// treats SeqCst accesses as acquire-release and needs the fence spelled out.
+    /// treats SeqCst accesses as acquire-release and needs the fence spelled out. It stands right
+    /// behind the access, so that later stores (a publication) are as unordered as they ship.
     #[inline(always)]
     pub(crate) fn seq_cst_access_fence() {}
 

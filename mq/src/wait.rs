@@ -141,10 +141,10 @@ impl WaitList {
         }
     }
 
-    /// Signals up to `count` sleepers. The caller changed before, with SeqCst, what they wait for.
+    /// Signals up to `count` sleepers. The caller changed before, with SeqCst, what they wait for
+    /// (and passed `seq_cst_access_fence`).
     #[inline]
     pub(crate) fn wake(&self, count: usize) {
-        seq_cst_access_fence();
         if self.unsignalled.load(Ordering::SeqCst) != 0 {
             self.wake_slow(count);
         }

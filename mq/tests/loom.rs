@@ -11,7 +11,11 @@ use loom::{
     model::Builder,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{
+            AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+            fence,
+        },
     },
     thread,
 };
@@ -218,6 +222,7 @@ fn a_wake_of_two_reaches_both_waiters() {
             })
             .collect();
         permits.fetch_add(2, SeqCst);
+        fence(SeqCst);
         list.wake(2);
         for thread in threads {
             thread.join().unwrap();
@@ -236,6 +241,7 @@ fn two_wakes_of_one_are_not_merged() {
                 let (list, permits) = (list.clone(), permits.clone());
                 thread::spawn(move || {
                     permits.fetch_add(1, SeqCst);
+                    fence(SeqCst);
                     list.wake(1);
                 })
             })
@@ -305,6 +311,27 @@ fn a_worker_never_sleeps_through_a_ring() {
             }
         }
         drop(producer.join().unwrap());
+    });
+}
+
+/// `doorbell`: what was done before the ring is seen after listening, however weakly it was done.
+/// (On the bell alone: the channel's own fence would help out.)
+#[test]
+fn a_ring_orders_what_came_before_it() {
+    check(3, || {
+        let doorbell = Doorbell::new();
+        let news = Arc::new(AtomicUsize::new(0));
+        let (bell, flag) = (doorbell.clone(), news.clone());
+        let ringer = thread::spawn(move || {
+            flag.store(1, Relaxed);
+            bell.ring();
+        });
+        let ticket = doorbell.listen();
+        if news.load(Relaxed) == 0 {
+            assert!(doorbell.wait(ticket, None));
+            assert_eq!(news.load(Relaxed), 1);
+        }
+        ringer.join().unwrap();
     });
 }
 
