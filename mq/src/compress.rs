@@ -148,11 +148,25 @@ pub fn decompress_into(
     out: &mut Vec<u8>,
 ) -> Result<(), FrameError> {
     let (header, body) = FrameHeader::parse(frame)?;
+    open_body(header, body, raw_bytes_max, out)?;
+    if header.codec == Codec::Raw {
+        out.extend_from_slice(body);
+    }
+    Ok(())
+}
+
+/// Checks the declared size against the limit, then appends a compressed body's content to `out`;
+/// a raw body is left to the caller.
+fn open_body(
+    header: FrameHeader,
+    body: &[u8],
+    raw_bytes_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), FrameError> {
     if header.raw_bytes > raw_bytes_max {
         return Err(FrameError::TooLarge { declared: header.raw_bytes, limit: raw_bytes_max });
     }
     if header.codec == Codec::Raw {
-        out.extend_from_slice(body);
         return Ok(());
     }
     let start = out.len();
@@ -164,6 +178,32 @@ pub fn decompress_into(
             Err(FrameError::Body)
         }
     }
+}
+
+/// Opens `frame` without copying where possible: a raw body is borrowed from the frame, a
+/// compressed one is opened into `scratch`, which is cleared first and keeps its memory.
+///
+/// ```
+/// use quorate_mq::compress::{self, CompressionPolicy, Compressor};
+///
+/// let (mut frame, mut scratch) = (Vec::new(), Vec::new());
+/// let mut compressor = Compressor::new(CompressionPolicy::default());
+/// compressor.compress_into(b"too short to shrink", &mut frame);
+/// assert_eq!(compress::open(&frame, 1024, &mut scratch), Ok(&b"too short to shrink"[..]));
+/// assert_eq!(scratch.capacity(), 0, "borrowed");
+/// ```
+///
+/// # Errors
+/// As [`decompress_into`].
+pub fn open<'a>(
+    frame: &'a [u8],
+    raw_bytes_max: usize,
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8], FrameError> {
+    scratch.clear();
+    let (header, body) = FrameHeader::parse(frame)?;
+    open_body(header, body, raw_bytes_max, scratch)?;
+    Ok(if header.codec == Codec::Raw { body } else { scratch })
 }
 
 /// Makes frames. Keep one for each thread that compresses: its tables and its memory of what paid
@@ -259,127 +299,4 @@ impl Compressor {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const LIMIT: usize = 1 << 20;
-
-    fn frame(policy: CompressionPolicy, raw: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        Compressor::new(policy).compress_into(raw, &mut out);
-        out
-    }
-
-    /// A pseudo-random, incompressible input.
-    fn noise(bytes: usize) -> Vec<u8> {
-        (0..bytes as u64 / 8 + 1)
-            .flat_map(|n| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()).to_le_bytes())
-            .take(bytes)
-            .collect()
-    }
-
-    #[test]
-    fn text_shrinks_and_noise_stays_raw() {
-        let text = b"put key-0001 value; ".repeat(100);
-        let packed = frame(CompressionPolicy::default(), &text);
-        assert!(packed.len() < text.len() / 4);
-        assert_eq!(FrameHeader::parse(&packed).unwrap().0.codec, Codec::Lz4);
-        let noise = noise(4096);
-        let kept = frame(CompressionPolicy::Always, &noise);
-        assert_eq!(kept.len(), noise.len() + FRAME_HEADER_BYTES);
-        assert_eq!(
-            FrameHeader::parse(&kept).unwrap(),
-            (FrameHeader { codec: Codec::Raw, raw_bytes: 4096 }, &noise[..])
-        );
-    }
-
-    #[test]
-    fn what_did_not_pay_is_tried_less_and_less_but_tried_again() {
-        let mut compressor = Compressor::new(CompressionPolicy::default());
-        let (noise, text) = (noise(4096), b"abcd".repeat(1024));
-        let mut out = Vec::new();
-        for _ in 0..200 {
-            out.clear();
-            assert_eq!(compressor.compress_into(&noise, &mut out), Codec::Raw);
-        }
-        let trials_until_it_pays_again = (0..=PAUSE_MAX)
-            .take_while(|_| {
-                out.clear();
-                compressor.compress_into(&text, &mut out) == Codec::Raw
-            })
-            .count();
-        assert!((1..=PAUSE_MAX as usize).contains(&trials_until_it_pays_again));
-        out.clear();
-        assert_eq!(compressor.compress_into(&text, &mut out), Codec::Lz4);
-    }
-
-    #[test]
-    fn every_truncation_and_every_flipped_bit_is_refused() {
-        let frame = frame(CompressionPolicy::Always, &b"some text, some text".repeat(5));
-        for end in 0..frame.len() {
-            assert!(decompress_into(&frame[..end], LIMIT, &mut Vec::new()).is_err(), "cut {end}");
-        }
-        for bit in 0..frame.len() * 8 {
-            let mut flipped = frame.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(decompress_into(&flipped, LIMIT, &mut Vec::new()).is_err(), "bit {bit}");
-        }
-    }
-
-    /// A frame whose checksum is right but whose content lies.
-    fn forged(codec: u8, raw_bytes: u32, body: &[u8]) -> Vec<u8> {
-        let mut frame = vec![FRAME_VERSION, codec];
-        frame.extend_from_slice(&raw_bytes.to_le_bytes());
-        let checksum = crc32c::crc32c_append(crc32c::crc32c(&frame), body);
-        frame.extend_from_slice(&checksum.to_le_bytes());
-        frame.extend_from_slice(body);
-        frame
-    }
-
-    #[test]
-    fn a_forged_size_is_refused_before_memory_is_taken() {
-        let mut out = Vec::new();
-        let bomb = forged(1, u32::MAX, &[0; 40]);
-        let declared = u32::MAX as usize;
-        let error = decompress_into(&bomb, usize::MAX, &mut out).unwrap_err();
-        assert_eq!(error, FrameError::Implausible { declared, body: 40 });
-        let large = frame(CompressionPolicy::Always, &vec![0; LIMIT + 1]);
-        let error = decompress_into(&large, LIMIT, &mut out).unwrap_err();
-        assert_eq!(error, FrameError::TooLarge { declared: LIMIT + 1, limit: LIMIT });
-        assert_eq!(out.capacity(), 0);
-    }
-
-    #[test]
-    fn a_body_that_opens_to_another_size_is_refused_and_leaves_no_trace() {
-        let honest = frame(CompressionPolicy::Always, &[7; 1000]);
-        let mut out = b"before".to_vec();
-        for raw_bytes in [999, 1001] {
-            let lie = forged(1, raw_bytes, &honest[FRAME_HEADER_BYTES..]);
-            assert_eq!(decompress_into(&lie, LIMIT, &mut out), Err(FrameError::Body));
-            assert_eq!(out, b"before");
-        }
-        assert_eq!(
-            decompress_into(&forged(9, 1, b"x"), LIMIT, &mut out),
-            Err(FrameError::Codec(9))
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn any_input_round_trips(raw in proptest::collection::vec(0u8..4, 0..3000), always in any::<bool>()) {
-            let policy = if always { CompressionPolicy::Always } else { CompressionPolicy::default() };
-            let mut out = Vec::new();
-            decompress_into(&frame(policy, &raw), raw.len(), &mut out).unwrap();
-            prop_assert_eq!(out, raw);
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100), codec in 0u8..3, raw in any::<u32>()) {
-            let mut out = Vec::new();
-            let _ = decompress_into(&bytes, LIMIT, &mut out);
-            let _ = decompress_into(&forged(codec, raw, &bytes), LIMIT, &mut out);
-        }
-    }
-}
+mod tests;
