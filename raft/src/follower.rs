@@ -42,11 +42,15 @@ impl Raft {
         };
         let message = Message::Appended { term: self.term, upto };
         out.push(Effect::Send { to: To::One(from), message, release });
-        if self.setup.config.has(Defect::FollowerCommitsBeyondVerified) {
-            return self.commit_upto(committed.min(self.log.last()), out);
-        }
-        // Figure 2, AppendEntries 5: min(leaderCommit, index of last *new* entry).
-        self.commit_upto(committed.min(upto), out);
+        self.commit_verified(committed, upto, out);
+    }
+
+    /// Figure 2, AppendEntries 5: commits to min(leaderCommit, index of last *new* entry), where
+    /// `verified` is the last slot that the message showed to be equal.
+    fn commit_verified(&mut self, committed: Slot, verified: Slot, out: &mut Out) {
+        let unverified = self.setup.config.has(Defect::FollowerCommitsBeyondVerified);
+        let bound = if unverified { self.log.last() } else { verified };
+        self.commit_upto(committed.min(bound), out);
     }
 
     /// Whether a leader of this term could have sent these entries.
@@ -117,7 +121,7 @@ impl Raft {
     ) {
         if matched.slot <= self.committed || self.log.contains(matched) {
             self.verified = self.verified.max(matched.slot);
-            self.commit_upto(committed.min(matched.slot), out);
+            self.commit_verified(committed, matched.slot, out);
         }
         let received = self.verified.max(self.committed);
         // Leaves beside the disk: it says only that this replica is in the leader's term now, and

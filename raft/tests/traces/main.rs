@@ -1,0 +1,11 @@
+//! Scripted traces of Raft, by the situation that they play through, and random histories.
+//!
+//! "§" and "figure" refer to Ongaro and Ousterhout, *In Search of an Understandable Consensus
+//! Algorithm (Extended Version)*, 2014; "thesis" to Ongaro, *Consensus: Bridging Theory and
+//! Practice*, 2014.
+
+mod cluster;
+#[cfg(feature = "planted-defects")]
+mod planted_defects;
+mod random_histories;
+mod replication;

@@ -1,0 +1,63 @@
+//! The checker is checked: random histories find each planted defect, and name what it breaks.
+//!
+//! Compiled with the feature `planted-defects`. The histories are the same in every run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use quorate_raft::Defect;
+
+use crate::random_histories::{history, play};
+
+/// Histories within which a defect must be found.
+const HISTORIES_MAX: usize = 20_000;
+
+/// Plays histories with `defect` planted until an invariant breaks; what the checker said then.
+fn found(defect: Defect) -> String {
+    let mut runner = TestRunner::deterministic();
+    let strategy = history();
+    for _ in 0..HISTORIES_MAX {
+        let mut history = strategy.new_tree(&mut runner).unwrap().current();
+        history.config.defect = Some(defect);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(history))) {
+            return panic.downcast_ref::<String>().cloned().unwrap_or_default();
+        }
+    }
+    panic!("{defect:?} was not found in {HISTORIES_MAX} histories");
+}
+
+#[test]
+fn a_vote_that_is_not_persisted_breaks_election_safety() {
+    assert!(found(Defect::VoteNotPersisted).contains("election safety"));
+}
+
+#[test]
+fn a_vote_cleared_on_step_down_breaks_election_safety() {
+    assert!(found(Defect::VoteClearedOnStepDown).contains("election safety"));
+}
+
+#[test]
+fn counting_replicas_of_older_terms_breaks_leader_completeness() {
+    assert!(found(Defect::CommitOlderTermByCounting).contains("leader completeness"));
+}
+
+#[test]
+fn committing_beyond_the_verified_slot_breaks_agreement() {
+    assert!(found(Defect::FollowerCommitsBeyondVerified).contains("decided twice"));
+}
+
+#[test]
+fn reading_without_a_quorum_misses_what_was_decided() {
+    assert!(found(Defect::ReadWithoutQuorum).contains("misses what was decided"));
+}
+
+#[test]
+fn acknowledging_before_the_disk_breaks_leader_completeness() {
+    assert!(found(Defect::AcknowledgeBeforeDurable).contains("leader completeness"));
+}
+
+#[test]
+fn voting_for_a_stale_log_breaks_leader_completeness() {
+    assert!(found(Defect::VoteForStaleLog).contains("leader completeness"));
+}
