@@ -122,7 +122,7 @@ impl Paxos {
             return false;
         }
         if ballot < self.acceptor.promised {
-            if planted!(self.config(), AcceptBelowPromise) {
+            if planted!(self.config(), AcceptBelowPromise) && matches!(self.mode, Mode::Following) {
                 return true;
             }
             let promised = self.acceptor.promised;

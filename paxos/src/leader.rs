@@ -89,7 +89,9 @@ impl Paxos {
     pub(crate) fn propose(&mut self, batch: Batch, effects: &mut Out) {
         let reason = if !matches!(self.mode, Mode::Leading(_)) {
             Some(Reason::NotLeader { leader: self.leader() })
-        } else if batch.header().group != self.setup.group {
+        } else if batch.header().group != self.setup.group
+            || log::cost(&batch) > self.config().log_bytes_max / 2
+        {
             Some(Reason::Invalid)
         } else if self.is_full(&batch) {
             Some(Reason::Busy)

@@ -121,7 +121,8 @@ impl Paxos {
         let bytes: usize = accepted.iter().map(|value| log::cost(&value.batch)).sum();
         let end = decided.max(preparing.decided).0 + config.accept_slots_max();
         let too_far = accepted.last().is_some_and(|value| value.slot.0 > end);
-        if too_far || preparing.adopted_bytes + bytes > config.log_bytes_max / 2 {
+        let held = self.acceptor.log.bytes() + preparing.adopted_bytes;
+        if too_far || held + bytes > config.held_bytes_max() {
             return;
         }
         for Acceptance { slot, ballot, batch } in accepted {

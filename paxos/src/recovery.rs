@@ -8,7 +8,7 @@ use quorate_smr::{JournalCursor, Lsn, RecoverError, Recovered, Role, Setup, Slot
 
 use crate::acceptor::Acceptor;
 use crate::ballot::Ballot;
-use crate::config::PaxosConfig;
+use crate::config::{PaxosConfig, WINDOW_SLOTS_MAX};
 use crate::election::Election;
 use crate::log::Log;
 use crate::message::SLOT_MAX;
@@ -29,9 +29,11 @@ pub(crate) fn recover(
     let base = recovered.snapshot.map_or(Slot::ZERO, |snapshot| snapshot.slot);
     let mut acceptor =
         Acceptor { promised: Ballot::ZERO, log: Log::new(base), stable: base, recorded: base };
-    let slots_max = setup.config.accept_slots_max();
+    if base > Slot::ZERO && !matches!(recovered.records.first(), Some(Record::Base { .. })) {
+        return Err(damaged(0, "a snapshot without the base record that follows it"));
+    }
     for (index, record) in recovered.records.into_iter().enumerate() {
-        replay(&mut acceptor, base, slots_max, index, record)?;
+        replay(&mut acceptor, base, index, record)?;
     }
     acceptor.advance_stable(Lsn::ZERO);
     let promised = acceptor.promised;
@@ -57,7 +59,6 @@ fn damaged(index: usize, what: &str) -> RecoverError {
 fn replay(
     acceptor: &mut Acceptor,
     base: Slot,
-    slots_max: u64,
     index: usize,
     record: Record,
 ) -> Result<(), RecoverError> {
@@ -80,7 +81,7 @@ fn replay(
             if slot <= log.decided() || slot > SLOT_MAX {
                 return Err(damaged(index, "an acceptance at a slot that is decided or absurd"));
             }
-            if slot.0 - base.0 > slots_max.saturating_add(log.last().0 - base.0) {
+            if slot.0 - log.decided().0 > 2 * WINDOW_SLOTS_MAX {
                 return Err(damaged(index, "an acceptance beyond every window"));
             }
             acceptor.promised = acceptor.promised.max(ballot);

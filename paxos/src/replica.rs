@@ -162,10 +162,10 @@ impl Paxos {
             Message::Prepare { ballot, from: slot } => {
                 self.on_prepare(now, from, ballot, slot, effects);
             }
-            Message::Promise { ballot, from: slot, decided, accepted, next } => {
-                if self.ballot() == Some(ballot) {
-                    self.on_promise(now, from, slot, decided, accepted, next, effects);
-                }
+            Message::Promise { ballot, from: slot, decided, accepted, next }
+                if self.ballot() == Some(ballot) =>
+            {
+                self.on_promise(now, from, slot, decided, accepted, next, effects);
             }
             Message::Refuse { promised } => self.on_refuse(now, promised, effects),
             Message::Fetch { from: slot } => self.on_fetch(now, from, slot, effects),

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use quorate_paxos::{Paxos, PaxosConfig};
-use quorate_smr::testing::{Pump, replicas};
+use quorate_smr::testing::replicas;
 use quorate_smr::{Input, ReadId, Reason, Refused, Role, Slot};
 
-fn pump(count: usize) -> Pump<Paxos> {
-    Pump::new(count, &PaxosConfig::default())
-}
+use crate::pump;
 
 #[test]
 fn a_leader_is_elected_and_its_batches_are_decided_everywhere() {
