@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
-use crate::invariants::{self, check_bounded, check_complete};
+use crate::invariants::{self, check_bounded, check_complete, check_promise};
 use crate::node::{ARRIVED_MAX, Running};
 use crate::plan::MS;
 use crate::violation::{Check, broken};
@@ -61,6 +61,7 @@ impl<P: Inspect> World<P> {
         if node.is_honest() {
             node.told.recovered(node.id, &protocol)?;
         }
+        node.promised = P::promise_of(&protocol.memory());
         let running = Running::new(protocol, executor, node.disk.snapshot.as_ref(), &node.setup);
         let status = running.progress.status;
         node.running = Some(running);
@@ -191,12 +192,13 @@ impl<P: Inspect> World<P> {
     }
 
     fn check_entries(&mut self, index: usize, record: &P::Record) -> Check {
-        let id = self.nodes[index].id;
-        let mut found = Ok(());
-        let entries = &mut self.book.entries;
+        let node = &mut self.nodes[index];
+        let id = node.id;
+        let mut found = check_promise::<P>(id, &mut node.promised, record);
+        let (entries, ledger) = (&mut self.book.entries, &self.book.ledger);
         P::entries(record, &mut |entry| {
             if found.is_ok() {
-                found = entries.wrote(id, entry);
+                found = entries.wrote(id, entry, ledger);
             }
         });
         found

@@ -32,6 +32,8 @@ pub(crate) struct Node<P: Inspect> {
     pub(crate) clock: Clock,
     pub(crate) disk: Disk<P::Record>,
     pub(crate) told: Told<P>,
+    /// The highest ballot that it asked its disk to remember.
+    pub(crate) promised: u64,
     pub(crate) byzantine: Option<Behaviour>,
     /// Which of two twins this is.
     pub(crate) twin: Option<u8>,

@@ -15,17 +15,20 @@ pub const REPLICAS_MAX: usize = 13;
 pub enum ProtocolName {
     /// Raft.
     Raft,
+    /// Multi-Paxos.
+    Paxos,
 }
 
 impl ProtocolName {
     /// All protocols.
-    pub const ALL: &[Self] = &[Self::Raft];
+    pub const ALL: &[Self] = &[Self::Raft, Self::Paxos];
 
     /// The name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Raft => quorate_raft::Raft::NAME,
+            Self::Paxos => quorate_paxos::Paxos::NAME,
         }
     }
 
@@ -33,6 +36,7 @@ impl ProtocolName {
     pub fn visit<V: Visitor>(self, visitor: V) -> V::Output {
         match self {
             Self::Raft => visitor.visit::<quorate_raft::Raft>(),
+            Self::Paxos => visitor.visit::<quorate_paxos::Paxos>(),
         }
     }
 }

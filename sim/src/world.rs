@@ -110,7 +110,7 @@ impl<P: Inspect> World<P> {
         let mut config = options
             .config
             .clone()
-            .unwrap_or_else(|| P::draw_config(&mut Dice::new(seed, part::CONFIG)));
+            .unwrap_or_else(|| draw_config::<P>(seed, replicas));
         if let Some(adjust) = &options.adjust {
             adjust(&mut config);
         }
@@ -180,6 +180,7 @@ impl<P: Inspect> World<P> {
             clock: Clock::new(offset, drift),
             disk: Disk::new(),
             told: Told::default(),
+            promised: 0,
             byzantine,
             twin,
             running: None,
@@ -443,6 +444,13 @@ impl<P: Inspect> World<P> {
             trace(&format!("{ms:>12.4} ms  {line}"));
         }
     }
+}
+
+fn draw_config<P: Inspect>(seed: u64, replicas: usize) -> P::Config {
+    let mut dice = Dice::new(seed, part::CONFIG);
+    let mut config = P::draw_config(&mut dice);
+    P::draw_for_group(&mut config, replicas, &mut dice);
+    config
 }
 
 /// A number for the kind of event and for whom it happens, for the trace hash.

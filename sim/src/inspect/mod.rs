@@ -3,6 +3,7 @@
 //! One implementation for each protocol, here rather than in the protocol's crate: a protocol does
 //! not depend on its simulator.
 
+mod paxos;
 mod raft;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,9 @@ pub trait Inspect: Protocol {
     /// met within seconds.
     fn draw_config(dice: &mut Dice) -> Self::Config;
 
+    /// Changes what depends on the size of the group.
+    fn draw_for_group(_config: &mut Self::Config, _replicas: usize, _dice: &mut Dice) {}
+
     /// How many faulty replicas a group of `replicas` tolerates.
     #[must_use]
     fn faults(replicas: usize) -> usize {
@@ -57,6 +61,24 @@ pub trait Inspect: Protocol {
     /// The log entries in a record. Replicas that hold an entry of the same slot and epoch must
     /// hold the same batch.
     fn entries(record: &Self::Record, note: &mut dyn FnMut(Entry));
+
+    /// The ballot that `memory` promises, as one number; 0 where there are no promises.
+    #[must_use]
+    fn promise_of(_memory: &Self::Memory) -> u64 {
+        0
+    }
+
+    /// The ballot that `record` promises.
+    #[must_use]
+    fn promises(_record: &Self::Record) -> Option<u64> {
+        None
+    }
+
+    /// The ballot under which `record` accepts a value.
+    #[must_use]
+    fn accepts(_record: &Self::Record) -> Option<u64> {
+        None
+    }
 
     /// What the replica holds above its base; `None` when the protocol cannot say. Asked only
     /// when a leader is elected.

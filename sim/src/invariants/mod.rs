@@ -10,6 +10,7 @@ mod leader_completeness;
 mod memory;
 mod monotone;
 mod one_entry;
+mod promise;
 mod provenance;
 mod slot_agreement;
 mod sole_leader;
@@ -21,7 +22,8 @@ pub use exactly_once::{APPLIED_AT_MOST_ONCE, SAME_ANSWER};
 pub use leader_completeness::LEADER_COMPLETENESS;
 pub use memory::TOLD_IS_REMEMBERED;
 pub use monotone::NEVER_BACK;
-pub use one_entry::ONE_VALUE_PER_EPOCH_AND_SLOT;
+pub use one_entry::{CHOSEN_STAYS_CHOSEN, ONE_VALUE_PER_EPOCH_AND_SLOT};
+pub use promise::NEVER_BELOW_PROMISE;
 pub use provenance::NOTHING_INVENTED;
 pub use slot_agreement::{SLOT_AGREEMENT, SLOTS_CONTIGUOUS};
 pub use sole_leader::ELECTION_SAFETY;
@@ -45,7 +47,7 @@ pub const CORRUPTION_REFUSED: &str = "corruption is refused";
 pub const CONTRACT: &str = "host contract";
 
 /// Every invariant, for reports.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 23] = [
     SLOT_AGREEMENT,
     SLOTS_CONTIGUOUS,
     STATE_AGREEMENT,
@@ -58,6 +60,8 @@ pub const ALL: [&str; 21] = [
     TOLD_IS_REMEMBERED,
     ELECTION_SAFETY,
     ONE_VALUE_PER_EPOCH_AND_SLOT,
+    CHOSEN_STAYS_CHOSEN,
+    NEVER_BELOW_PROMISE,
     LEADER_COMPLETENESS,
     PROGRESS,
     CONVERGENCE,
@@ -94,3 +98,4 @@ pub(crate) struct Book {
 
 pub(crate) use bounded::check_bounded;
 pub(crate) use leader_completeness::check_complete;
+pub(crate) use promise::check_promise;

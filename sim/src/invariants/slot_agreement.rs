@@ -67,6 +67,6 @@ impl Ledger {
 }
 
 /// Replicas in one process mostly share the bytes; then there is nothing to compare.
-fn same(left: &Batch, right: &Batch) -> bool {
+pub(crate) fn same(left: &Batch, right: &Batch) -> bool {
     left.as_bytes().as_ptr() == right.as_bytes().as_ptr() || left == right
 }

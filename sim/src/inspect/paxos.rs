@@ -1,0 +1,95 @@
+//! Multi-Paxos: one value for each ballot and slot, promises kept, chosen values stay chosen.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_paxos::{Ballot, FlexibleQuorums, Paxos, PaxosConfig, Record};
+use quorate_smr::{Batch, Slot};
+
+use super::{Entry, Inspect};
+use crate::dice::Dice;
+
+/// The highest ballot promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaxosMemory {
+    promised: Ballot,
+}
+
+impl Inspect for Paxos {
+    type Memory = PaxosMemory;
+
+    // Rounds are dealt out among the members, so a round names one replica.
+    const SOLE_LEADER: bool = true;
+    // A new proposer adopts values from its promises; its own log may lack them at first.
+    const COMPLETE_LEADER: bool = false;
+    const BYZANTINE: bool = false;
+
+    fn draw_config(dice: &mut Dice) -> PaxosConfig {
+        let heartbeat_ms = dice.between(10, 40);
+        let election_ms = heartbeat_ms * dice.between(3, 7);
+        let spread_ms = dice.between(election_ms / 2, 2 * election_ms);
+        let log_bytes_max = *dice.pick(&[64 << 10, 1 << 20, 256 << 20]);
+        PaxosConfig {
+            heartbeat: Duration::from_millis(heartbeat_ms),
+            election_timeout_min: Duration::from_millis(election_ms),
+            election_timeout_max: Duration::from_millis(election_ms + spread_ms),
+            quorums: None,
+            window_slots_max: *dice.pick(&[1, 3, 16, 1024]),
+            window_bytes_max: *dice.pick(&[1, 600, log_bytes_max / 4]),
+            log_bytes_max,
+            snapshot_interval: *dice.pick(&[3, 10, 40, 100_000]),
+            retained_slots_max: *dice.pick(&[0, 2, 1024]),
+            snapshot_retry: Duration::from_millis(dice.between(50, 400)),
+            page_bytes_max: *dice.pick(&[1, 600, 1 << 20]),
+            page_slots_max: *dice.pick(&[1, 3, 256]),
+            reads_max: *dice.pick(&[1, 64]),
+            ..PaxosConfig::default()
+        }
+    }
+
+    fn draw_for_group(config: &mut PaxosConfig, replicas: usize, dice: &mut Dice) {
+        if replicas > 2 && dice.chance(200_000) {
+            let phase2 = dice.between(2, replicas as u64) as usize;
+            let phase1 = replicas + 1 - phase2;
+            config.quorums = Some(FlexibleQuorums { phase1, phase2 });
+        }
+    }
+
+    fn memory(&self) -> PaxosMemory {
+        PaxosMemory { promised: self.promised() }
+    }
+
+    fn still_knows(told: &PaxosMemory, now: &PaxosMemory) -> Result<(), String> {
+        if now.promised < told.promised { Err("its promise".into()) } else { Ok(()) }
+    }
+
+    fn entries(record: &Record, note: &mut dyn FnMut(Entry)) {
+        if let Record::Accepted { ballot, slot, batch, .. } = record {
+            note(Entry { slot: *slot, epoch: ballot.round, batch: batch.clone() });
+        }
+    }
+
+    fn log(&self) -> Option<BTreeMap<Slot, Batch>> {
+        None
+    }
+
+    fn promise_of(memory: &PaxosMemory) -> u64 {
+        memory.promised.round
+    }
+
+    fn promises(record: &Record) -> Option<u64> {
+        match record {
+            Record::Promised { ballot }
+            | Record::Base { promised: ballot, .. }
+            | Record::Accepted { ballot, .. } => Some(ballot.round),
+            Record::Learned { .. } | Record::Decided { .. } => None,
+        }
+    }
+
+    fn accepts(record: &Record) -> Option<u64> {
+        match record {
+            Record::Accepted { ballot, .. } => Some(ballot.round),
+            _ => None,
+        }
+    }
+}
