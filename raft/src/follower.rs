@@ -19,10 +19,10 @@ impl Raft {
         from: ReplicaId,
         previous: Position,
         committed: Slot,
-        entries: Entries,
+        entries: &Entries,
         out: &mut Out,
     ) {
-        if !self.is_plausible(previous, &entries) {
+        if !self.is_plausible(previous, entries) {
             return;
         }
         // A committed slot is in every later leader's log (leader completeness, figure 3).
@@ -33,7 +33,7 @@ impl Raft {
             let message = Message::Conflict { term, previous: previous.slot, hint };
             return out.send(To::One(from), message);
         }
-        let upto = self.take(previous.slot, &entries, out);
+        let upto = self.take(previous.slot, entries, out);
         self.verified = self.verified.max(upto);
         let release = if self.setup.config.has(Defect::AcknowledgeBeforeDurable) {
             Release::Immediate

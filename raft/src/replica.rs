@@ -119,7 +119,7 @@ impl Raft {
         }
         match message {
             Message::Append { previous, committed, entries, .. } => {
-                self.on_append(from, previous, committed, entries, out);
+                self.on_append(from, previous, committed, &entries, out);
             }
             Message::Appended { upto, .. } => self.on_appended(from, upto, now, out),
             Message::Conflict { previous, hint, .. } => {

@@ -327,6 +327,26 @@ impl Cluster {
         }
     }
 
+    /// Lets `duration` pass: every deadline is met, only replicas in `connected` hear each other.
+    pub(crate) fn run(&mut self, duration: std::time::Duration, connected: ReplicaSet) {
+        let end = self.now.after(duration);
+        self.settle_among(connected);
+        loop {
+            let deadline = |id: ReplicaId| {
+                let raft = self.nodes[usize::from(id.0)].raft.as_ref()?;
+                raft.deadline().map(|deadline| (deadline, id))
+            };
+            match self.ids().filter_map(deadline).min() {
+                Some((deadline, id)) if deadline <= end => {
+                    self.tick(id);
+                    self.settle_among(connected);
+                }
+                _ => break,
+            }
+        }
+        self.now = end;
+    }
+
     /// Makes `id` the leader with the votes of `connected`, whose members must allow it.
     pub(crate) fn elect(&mut self, id: ReplicaId, connected: ReplicaSet) {
         self.wire.clear();

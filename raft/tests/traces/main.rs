@@ -4,8 +4,13 @@
 //! Algorithm (Extended Version)*, 2014; "thesis" to Ongaro, *Consensus: Bridging Theory and
 //! Practice*, 2014.
 
+mod bad_input;
 mod cluster;
+mod elections;
 #[cfg(feature = "planted-defects")]
 mod planted_defects;
 mod random_histories;
+mod reads;
+mod recovery;
 mod replication;
+mod snapshots;

@@ -18,7 +18,8 @@ fn found(defect: Defect) -> String {
     let mut runner = TestRunner::deterministic();
     let strategy = history();
     for _ in 0..HISTORIES_MAX {
-        let mut history = strategy.new_tree(&mut runner).unwrap().current();
+        let tree = strategy.new_tree(&mut runner).expect("no history is filtered out");
+        let mut history = tree.current();
         history.config.defect = Some(defect);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(history))) {
             return panic.downcast_ref::<String>().cloned().unwrap_or_default();

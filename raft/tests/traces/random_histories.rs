@@ -9,7 +9,7 @@ use quorate_smr::{Admin, Input};
 
 use crate::cluster::{Cluster, r};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Op {
     Deliver(prop::sample::Index),
     DeliverOldest,
