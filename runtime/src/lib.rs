@@ -9,6 +9,7 @@ mod client;
 mod clock;
 mod cluster;
 mod config;
+mod direct;
 mod intake;
 pub mod journal;
 mod message;
@@ -25,5 +26,6 @@ pub use config::{
     ClientLimits, ClusterConfig, GROUPS_MAX, JournalFormat, Layout, QUEUE_CAPACITY_MAX,
     QueueLimits, SESSION_WINDOW_MAX, StartError, Transport, WORKERS_MAX,
 };
+pub use direct::{Direct, DirectConfig, DirectRecord};
 pub use journal::{Journal, MemoryJournal};
 pub use report::{ClusterReport, ClusterStatus, NodeReport, VerifyError};
