@@ -1,6 +1,6 @@
 //! Requests that wait to be ordered, and those that were executed of late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_smr::{Batch, BatchBuilder, ClientId, RequestSeq, Time};
 
@@ -65,6 +65,12 @@ impl Pending {
         self.batches.values().map(|waiting| &waiting.batch)
     }
 
+    /// The batches that hold a command which none of `others` holds.
+    pub(crate) fn not_among(&self, others: &[Batch]) -> impl Iterator<Item = &Batch> {
+        let held: BTreeSet<RequestId> = others.iter().flat_map(request_ids).collect();
+        self.batches().filter(move |batch| request_ids(batch).iter().any(|id| !held.contains(id)))
+    }
+
     /// Lets the commands of `batch` wait, except for those that do already.
     pub(crate) fn remember(&mut self, batch: &Batch, now: Time, limits: &Limits) -> Remembered {
         let Some(new) = self.only_new(batch) else { return Remembered::Full };
@@ -123,7 +129,7 @@ impl Pending {
     fn only_new(&self, batch: &Batch) -> Option<Batch> {
         let mut scratch = Vec::new();
         let body = batch.body(&mut scratch).ok()?;
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut is_new = |id: RequestId| !self.index.contains_key(&id) && seen.insert(id);
         let fresh: Vec<bool> = body.commands().map(|c| is_new((c.client, c.seq))).collect();
         if fresh.iter().all(|fresh| *fresh) {

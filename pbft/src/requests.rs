@@ -127,12 +127,7 @@ impl Pbft {
         if !self.is_primary() {
             return;
         }
-        let unexecuted = self.log.iter().filter(|(slot, _)| *slot > self.committed);
-        let mut batches: Vec<Batch> = unexecuted
-            .filter_map(|(_, entry)| entry.round.digest.and_then(|digest| entry.body(digest)))
-            .filter(|batch| !batch.is_empty())
-            .cloned()
-            .collect();
+        let mut batches = self.unexecuted_batches();
         batches.extend(self.queue.drain(..).map(Proposal::into_batch));
         self.queue_bytes = 0;
         for batch in batches {
@@ -141,9 +136,26 @@ impl Pbft {
         }
     }
 
-    /// A view was entered: what waits goes to its primary.
+    /// The batches assigned in this view that were not executed.
+    fn unexecuted_batches(&self) -> Vec<Batch> {
+        let unexecuted = self.log.iter().filter(|(slot, _)| *slot > self.committed);
+        unexecuted
+            .filter_map(|(_, entry)| entry.round.digest.and_then(|digest| entry.body(digest)))
+            .filter(|batch| !batch.is_empty())
+            .cloned()
+            .collect()
+    }
+
+    /// A view was entered: what waits goes to its primary, except for what the view started with.
     pub(crate) fn hand_over_pending(&mut self, now: Time, out: &mut Out) {
-        let waiting: Vec<Batch> = self.pending.batches().cloned().collect();
+        let chosen = self.unexecuted_batches();
+        let waiting: Vec<Batch> = self.pending.not_among(&chosen).cloned().collect();
+        if self.is_primary() {
+            // So that what backups pass on is not ordered a second time.
+            for batch in &chosen {
+                let _ = self.pending.remember(batch, now, &self.limits);
+            }
+        }
         let waiting = waiting.into_iter().filter_map(|batch| Proposal::new(batch).ok());
         for proposal in waiting {
             if self.is_primary() {

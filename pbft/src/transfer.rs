@@ -69,7 +69,7 @@ impl Pbft {
             }
             return;
         }
-        let later = self.taken.range(report.stable.next()..);
+        let later = self.taken.iter().filter(|(slot, _)| **slot > report.stable);
         for (slot, snapshot) in later {
             let checkpoint = self.sign_checkpoint(*slot, snapshot.digest);
             out.send(To::One(from), Message::Checkpoint(Verified::vouch(checkpoint)));
