@@ -67,10 +67,13 @@ impl<R> Disk<R> {
         self.appended
     }
 
-    /// Makes all steps up to `upto` durable.
-    pub(crate) fn sync(&mut self, upto: Lsn) {
+    /// Makes all steps up to `upto` durable, and shows each record that became so.
+    pub(crate) fn sync(&mut self, upto: Lsn, mut durable: impl FnMut(&R)) {
         while self.durable < upto {
             let step = self.pending.pop_front().expect("a step that was handed over waits");
+            if let Step::Append(record) = &step {
+                durable(record);
+            }
             self.apply(step);
             self.durable = self.durable.next();
         }
@@ -128,7 +131,7 @@ mod tests {
         for record in 1..=4 {
             disk.write(Step::Append(record));
         }
-        disk.sync(Lsn(2));
+        disk.sync(Lsn(2), |_| ());
         assert_eq!(disk.records, [1, 2]);
         let loss = disk.crash(1, |record| Some(*record == 4));
         assert_eq!(loss, CrashLoss { kept: 1, lost: 1, torn_refused: Some(true) });
@@ -141,12 +144,12 @@ mod tests {
         let meta = SnapshotMeta { slot: Slot(9), digest: Digest::of(b"x"), bytes: 1 };
         let mut disk = Disk::new();
         disk.write(Step::Append(1));
-        disk.sync(Lsn(1));
+        disk.sync(Lsn(1), |_| ());
         disk.write(Step::Replace((meta, Rc::new(vec![0])), vec![7, 8]));
         disk.crash(0, |_| None);
         assert_eq!((disk.records.as_slice(), disk.snapshot.is_some()), (&[1][..], false));
         disk.write(Step::Replace((meta, Rc::new(vec![0])), vec![7, 8]));
-        disk.sync(Lsn(1));
+        disk.sync(Lsn(1), |_| ());
         assert_eq!((disk.records.as_slice(), disk.snapshot.is_some()), (&[7, 8][..], true));
     }
 }

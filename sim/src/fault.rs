@@ -45,6 +45,8 @@ faults! {
     Crash = "crash",
     /// A crash between two effects of one step.
     CrashWithinStep = "crash within a step",
+    /// A crash while the disk was writing.
+    CrashWithinSync = "crash within a sync",
     /// A crash lost durable steps that were asked for but not yet on disk.
     LostSteps = "steps lost in a crash",
     /// A crash tore the record that was being written.

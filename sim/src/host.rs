@@ -56,8 +56,15 @@ impl<P: Inspect> World<P> {
             records: node.disk.records.clone(),
         };
         let local = node.local_now(now_ns);
+        let id = node.id;
+        if self.trace.is_some() {
+            let Recovered { snapshot, records } = &recovered;
+            let journal = format!("{id} recovers from {snapshot:?} and {records:?}");
+            self.note(|| journal);
+        }
+        let node = &mut self.nodes[index];
         let protocol = P::recover(node.setup.clone(), recovered, local)
-            .map_err(|error| broken(invariants::RECOVERS, format!("{}: {error}", node.id)))?;
+            .map_err(|error| broken(invariants::RECOVERS, format!("{id}: {error}")))?;
         if node.is_honest() {
             node.told.recovered(node.id, &protocol)?;
         }
@@ -261,13 +268,22 @@ impl<P: Inspect> World<P> {
         if self.nodes[index].incarnation != incarnation {
             return Ok(());
         }
+        if self.nodes[index].crash_within_sync {
+            return self.crash(index, FaultKind::CrashWithinSync);
+        }
         let errors = self.plan.disk.error_ppm;
         if self.phase == crate::world::Phase::Faults && self.disk_dice.chance(errors) {
             // A failed sync is final: the journal is poisoned, the replica stops.
             return self.crash(index, FaultKind::SyncError);
         }
         let node = &mut self.nodes[index];
-        node.disk.sync(upto);
+        let (id, honest, mut said) = (node.id, node.is_honest(), Ok(()));
+        node.disk.sync(upto, |record| {
+            if let Some(entry) = P::said(record).filter(|_| honest && said.is_ok()) {
+                said = self.book.entries.says(id, entry);
+            }
+        });
+        said?;
         node.disk.syncing = false;
         let Some(running) = &mut node.running else { return Ok(()) };
         running.gate.durable_upto(upto);
@@ -569,6 +585,7 @@ impl<P: Inspect> World<P> {
         node.paused = None;
         node.old_clock = None;
         node.crash_after_effects = None;
+        node.crash_within_sync = false;
         let (id, incarnation) = (node.id, node.incarnation);
         self.note(|| format!("{id} crashes ({kind}): of its pending steps {loss:?}"));
         if loss.lost > 0 {

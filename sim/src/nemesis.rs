@@ -30,7 +30,9 @@ impl<P: Inspect> World<P> {
     pub(crate) fn crash_length(&self, kind: FaultKind) -> u64 {
         let plan = &self.plan.nemesis;
         let length = match kind {
-            FaultKind::CrashWithinStep => plan.crash_within_step.length_ns,
+            FaultKind::CrashWithinStep | FaultKind::CrashWithinSync => {
+                plan.crash_within_step.length_ns
+            }
             _ => plan.crash.length_ns,
         };
         length.max(1_000_000)
@@ -57,8 +59,12 @@ impl<P: Inspect> World<P> {
             }
             Trouble::CrashWithinStep => {
                 if let Some(victim) = self.victim() {
-                    let effects = self.nemesis_dice.below(12) as u32;
-                    self.nodes[victim].crash_after_effects = Some(effects);
+                    if self.nemesis_dice.chance(500_000) {
+                        self.nodes[victim].crash_within_sync = true;
+                    } else {
+                        let effects = self.nemesis_dice.below(12) as u32;
+                        self.nodes[victim].crash_after_effects = Some(effects);
+                    }
                 }
             }
             Trouble::Pause => self.pause(),

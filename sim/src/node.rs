@@ -52,6 +52,8 @@ pub(crate) struct Node<P: Inspect> {
     pub(crate) old_clock: Option<Time>,
     /// Effects to carry out before a crash within a step.
     pub(crate) crash_after_effects: Option<u32>,
+    /// Crash instead of finishing the next sync.
+    pub(crate) crash_within_sync: bool,
     /// A Byzantine node's own old messages, and the last batch that it was asked to propose.
     pub(crate) old_messages: VecDeque<(ReplicaId, crate::event::Parcel<P>)>,
     pub(crate) other_batch: Option<Batch>,

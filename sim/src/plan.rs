@@ -107,6 +107,10 @@ pub struct LoadPlan {
     /// Attempts that go unanswered and make a client give up on a request (its outcome stays
     /// unknown), while faults are on; 0: never.
     pub give_up_ppm: u32,
+    /// Requests that go to a replica drawn at random rather than to the one believed to lead.
+    pub stray_ppm: u32,
+    /// How long a client waits for an answer, in percent of what the protocol recommends.
+    pub patience_percent: u64,
     /// Answers that each session remembers.
     pub session_window: usize,
     /// Sessions that can be open at once.
@@ -183,6 +187,8 @@ impl Plan {
                 value_bytes: 0,
                 linger_ns: 0,
                 give_up_ppm: 0,
+                stray_ppm: 0,
+                patience_percent: 100,
                 session_window: 8,
                 sessions_max: 64,
             },
@@ -290,8 +296,10 @@ fn draw_load(dice: &mut Dice) -> LoadPlan {
         value_bytes: if dice.chance(100_000) { dice.below(300) as usize } else { 0 },
         linger_ns: if dice.chance(500_000) { dice.below(5 * MS) } else { 0 },
         give_up_ppm: if dice.chance(500_000) { dice.below(300_000) as u32 } else { 0 },
+        stray_ppm: *dice.pick(&[0, 100_000, 300_000]),
+        patience_percent: *dice.pick(&[15, 50, 100]),
         session_window: 8,
-        sessions_max: if dice.chance(150_000) { 4 } else { 64 },
+        sessions_max: if dice.chance(150_000) { 8 } else { 64 },
     }
 }
 

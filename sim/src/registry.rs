@@ -17,11 +17,13 @@ pub enum ProtocolName {
     Raft,
     /// Multi-Paxos.
     Paxos,
+    /// Practical Byzantine fault tolerance.
+    Pbft,
 }
 
 impl ProtocolName {
     /// All protocols.
-    pub const ALL: &[Self] = &[Self::Raft, Self::Paxos];
+    pub const ALL: &[Self] = &[Self::Raft, Self::Paxos, Self::Pbft];
 
     /// The name.
     #[must_use]
@@ -29,6 +31,7 @@ impl ProtocolName {
         match self {
             Self::Raft => quorate_raft::Raft::NAME,
             Self::Paxos => quorate_paxos::Paxos::NAME,
+            Self::Pbft => quorate_pbft::Pbft::NAME,
         }
     }
 
@@ -37,6 +40,7 @@ impl ProtocolName {
         match self {
             Self::Raft => visitor.visit::<quorate_raft::Raft>(),
             Self::Paxos => visitor.visit::<quorate_paxos::Paxos>(),
+            Self::Pbft => visitor.visit::<quorate_pbft::Pbft>(),
         }
     }
 }

@@ -172,13 +172,15 @@ impl<P: Inspect> World<P> {
         let Some(request) = client.request.clone() else { return };
         client.attempts += 1;
         let to_all = client.is_fixed() && client.attempts > 1;
-        let guess = client.guess % self.replicas;
+        let stray = client.dice.chance(self.plan.load.stray_ppm);
+        let guess = if stray { client.dice.index(self.replicas) } else { client.guess };
         for node in 0..self.nodes.len() {
             if to_all || self.nodes[node].id.0 as usize == guess {
                 self.send_request(node, &request);
             }
         }
-        let patience = P::retry_after(&self.config).as_nanos() as u64;
+        let recommended = P::retry_after(&self.config).as_nanos() as u64;
+        let patience = recommended * self.plan.load.patience_percent / 100;
         let client = &mut self.clients[index];
         let wait = patience / 2 + client.dice.below(patience);
         self.arm_client(index, wait);

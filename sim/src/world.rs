@@ -191,6 +191,7 @@ impl<P: Inspect> World<P> {
             pause: 0,
             old_clock: None,
             crash_after_effects: None,
+            crash_within_sync: false,
             old_messages: std::collections::VecDeque::new(),
             other_batch: None,
         });
@@ -316,6 +317,7 @@ impl<P: Inspect> World<P> {
         self.network.heal();
         for node in 0..self.nodes.len() {
             self.nodes[node].crash_after_effects = None;
+            self.nodes[node].crash_within_sync = false;
             self.resume_now(node);
             let left_down = self.plan.left_down.contains(&self.nodes[node].id.0);
             match (&self.nodes[node].running, left_down) {

@@ -4,12 +4,13 @@
 //! not depend on its simulator.
 
 mod paxos;
+mod pbft;
 mod raft;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use quorate_smr::{Batch, Protocol, ReplicaId, Slot};
+use quorate_smr::{Batch, Digest, Protocol, ReplicaId, Slot};
 
 use crate::dice::Dice;
 
@@ -21,7 +22,16 @@ pub struct Entry {
     /// Under which term or ballot, as one number; a number belongs to one leader.
     pub epoch: u64,
     /// What.
-    pub batch: Batch,
+    pub value: Value,
+}
+
+/// A batch, or its digest where only that is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// The batch.
+    Batch(Batch),
+    /// Its digest.
+    Digest(Digest),
 }
 
 /// A protocol that the simulator can look into.
@@ -59,8 +69,15 @@ pub trait Inspect: Protocol {
     fn still_knows(told: &Self::Memory, now: &Self::Memory) -> Result<(), String>;
 
     /// The log entries in a record. Replicas that hold an entry of the same slot and epoch must
-    /// hold the same batch.
+    /// hold the same value.
     fn entries(record: &Self::Record, note: &mut dyn FnMut(Entry));
+
+    /// What `record` remembers so that the replica never tells another of the same slot and epoch
+    /// something else.
+    #[must_use]
+    fn said(_record: &Self::Record) -> Option<Entry> {
+        None
+    }
 
     /// The ballot that `memory` promises, as one number; 0 where there are no promises.
     #[must_use]

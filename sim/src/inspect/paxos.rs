@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_paxos::{Ballot, FlexibleQuorums, Paxos, PaxosConfig, Record};
 use quorate_smr::{Batch, Slot};
 
-use super::{Entry, Inspect};
+use super::{Entry, Inspect, Value};
 use crate::dice::Dice;
 
 /// The highest ballot promised.
@@ -65,7 +65,7 @@ impl Inspect for Paxos {
 
     fn entries(record: &Record, note: &mut dyn FnMut(Entry)) {
         if let Record::Accepted { ballot, slot, batch, .. } = record {
-            note(Entry { slot: *slot, epoch: ballot.round, batch: batch.clone() });
+            note(Entry { slot: *slot, epoch: ballot.round, value: Value::Batch(batch.clone()) });
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_raft::{Raft, RaftConfig, Record, Term};
 use quorate_smr::{Batch, ReplicaId, Slot};
 
-use super::{Entry, Inspect};
+use super::{Entry, Inspect, Value};
 use crate::dice::Dice;
 
 /// Term and vote (figure 2, "updated on stable storage before responding").
@@ -63,7 +63,7 @@ impl Inspect for Raft {
 
     fn entries(record: &Record, note: &mut dyn FnMut(Entry)) {
         if let Record::Entry { slot, term, batch } = record {
-            note(Entry { slot: *slot, epoch: term.0, batch: batch.clone() });
+            note(Entry { slot: *slot, epoch: term.0, value: Value::Batch(batch.clone()) });
         }
     }
 

@@ -22,7 +22,7 @@ pub use exactly_once::{APPLIED_AT_MOST_ONCE, SAME_ANSWER};
 pub use leader_completeness::LEADER_COMPLETENESS;
 pub use memory::TOLD_IS_REMEMBERED;
 pub use monotone::NEVER_BACK;
-pub use one_entry::{CHOSEN_STAYS_CHOSEN, ONE_VALUE_PER_EPOCH_AND_SLOT};
+pub use one_entry::{CHOSEN_STAYS_CHOSEN, NEVER_TWO_THINGS, ONE_VALUE_PER_EPOCH_AND_SLOT};
 pub use promise::NEVER_BELOW_PROMISE;
 pub use provenance::NOTHING_INVENTED;
 pub use slot_agreement::{SLOT_AGREEMENT, SLOTS_CONTIGUOUS};
@@ -47,7 +47,7 @@ pub const CORRUPTION_REFUSED: &str = "corruption is refused";
 pub const CONTRACT: &str = "host contract";
 
 /// Every invariant, for reports.
-pub const ALL: [&str; 23] = [
+pub const ALL: [&str; 24] = [
     SLOT_AGREEMENT,
     SLOTS_CONTIGUOUS,
     STATE_AGREEMENT,
@@ -61,6 +61,7 @@ pub const ALL: [&str; 23] = [
     ELECTION_SAFETY,
     ONE_VALUE_PER_EPOCH_AND_SLOT,
     CHOSEN_STAYS_CHOSEN,
+    NEVER_TWO_THINGS,
     NEVER_BELOW_PROMISE,
     LEADER_COMPLETENESS,
     PROGRESS,

@@ -1,7 +1,8 @@
 //! A slot decides one batch, and each replica commits slot after slot.
 
-use quorate_smr::{Batch, ReplicaId, Slot};
+use quorate_smr::{Batch, Digest, ReplicaId, Slot};
 
+use super::one_entry::digest_of;
 use crate::violation::{Check, broken};
 
 /// A slot decides one value.
@@ -15,6 +16,13 @@ pub(crate) struct Decided {
     pub(crate) batch: Batch,
     pub(crate) epoch: u64,
     first: ReplicaId,
+}
+
+impl Decided {
+    /// The digest of the batch. Cost: hashing it.
+    pub(crate) fn digest(&self) -> Digest {
+        digest_of(&self.batch)
+    }
 }
 
 /// All decisions of honest replicas: entry i is slot i + 1.
