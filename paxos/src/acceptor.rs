@@ -52,9 +52,6 @@ impl Paxos {
         self.acceptor.promised = ballot;
         self.acceptor.stable = self.acceptor.log.decided();
         self.election.see(ballot);
-        if planted!(self.config(), PromiseForgottenOnCrash) {
-            return self.cursor.appended();
-        }
         self.cursor.append(Record::Promised { ballot }, effects)
     }
 
@@ -153,6 +150,16 @@ impl Paxos {
         }
         if self.has_room(slot, &batch) {
             self.record_acceptance(slot, ballot, batch, effects);
+            if planted!(self.config(), AcknowledgeBeforeDurable) {
+                self.acceptor.advance_stable(self.cursor.appended());
+                let upto = self.acceptor.stable;
+                let message = Message::Accepted { ballot, upto };
+                effects.send_immediately(To::One(ballot.replica), message);
+            }
+            if planted!(self.config(), AcceptBelowPromise) && ballot < self.acceptor.promised {
+                let message = Message::Accepted { ballot, upto: slot };
+                effects.send(To::One(ballot.replica), message);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use quorate_smr::{JournalCursor, Lsn, RecoverError, Recovered, Role, Setup, Slot
 
 use crate::acceptor::Acceptor;
 use crate::ballot::Ballot;
-use crate::config::{PaxosConfig, WINDOW_SLOTS_MAX};
+use crate::config::{PaxosConfig, WINDOW_SLOTS_MAX, planted};
 use crate::election::Election;
 use crate::log::Log;
 use crate::message::SLOT_MAX;
@@ -34,6 +34,9 @@ pub(crate) fn recover(
     }
     for (index, record) in recovered.records.into_iter().enumerate() {
         replay(&mut acceptor, base, index, record)?;
+    }
+    if planted!(setup.config, PromiseForgottenOnCrash) {
+        acceptor.promised = Ballot::ZERO;
     }
     acceptor.advance_stable(Lsn::ZERO);
     let promised = acceptor.promised;

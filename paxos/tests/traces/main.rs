@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod crashes;
+#[cfg(feature = "planted-defects")]
+mod defects;
 mod leaders;
 mod learners;
 mod normal_case;
@@ -14,8 +16,8 @@ mod snapshots;
 use quorate_paxos::{Ballot, Message, Paxos, PaxosConfig, Record};
 use quorate_smr::testing::{Pump, plain_batch, replicas};
 use quorate_smr::{
-    Batch, Effect, Effects, GroupId, Input, Lsn, Protocol, Recovered, ReplicaId, Seed, Setup, Slot,
-    Time, To,
+    Batch, Effect, Effects, GroupId, Input, Lsn, Protocol, ReadId, Recovered, ReplicaId, Seed,
+    Setup, Slot, Time, To,
 };
 
 /// `count` fresh replicas with the default settings.
@@ -63,6 +65,7 @@ struct Solo {
     sent: Vec<(To, Message)>,
     gated: Vec<(Lsn, To, Message)>,
     commits: Vec<(Slot, Batch)>,
+    reads: Vec<(ReadId, Slot)>,
 }
 
 impl Solo {
@@ -81,6 +84,7 @@ impl Solo {
             sent: Vec::new(),
             gated: Vec::new(),
             commits: Vec::new(),
+            reads: Vec::new(),
         }
     }
 
@@ -115,6 +119,7 @@ impl Solo {
                     self.waiting.push(record);
                 }
                 Effect::Commit { slot, batch } => self.commits.push((slot, batch)),
+                Effect::ReadReady { id, slot } => self.reads.push((id, slot)),
                 _ => {}
             }
         }

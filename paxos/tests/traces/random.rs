@@ -18,6 +18,7 @@ enum Step {
     Lose(u8),
     Duplicate(u8),
     Postpone(u8),
+    /// Proposes this many batches at whoever believes to lead.
     Propose(u8),
     Read(u8),
     Crash(u8),
@@ -37,7 +38,7 @@ fn step(count: u8) -> impl Strategy<Value = Step> {
         4 => (0u8..40).prop_map(Step::Lose),
         3 => (0u8..40).prop_map(Step::Duplicate),
         6 => (0u8..40).prop_map(Step::Postpone),
-        8 => id.clone().prop_map(Step::Propose),
+        14 => (1u8..5).prop_map(Step::Propose),
         2 => id.clone().prop_map(Step::Read),
         2 => id.clone().prop_map(Step::Crash),
         3 => id.clone().prop_map(Step::Restart),
@@ -45,7 +46,7 @@ fn step(count: u8) -> impl Strategy<Value = Step> {
         4 => id.clone().prop_map(Step::Sync),
         2 => (id.clone(), id).prop_map(|(from, to)| Step::Cut(from, to)),
         1 => Just(Step::Heal),
-        8 => (1u8..30).prop_map(Step::Pass),
+        6 => (1u8..12).prop_map(Step::Pass),
     ]
 }
 
@@ -61,7 +62,8 @@ struct World {
 
 impl World {
     fn new(count: u8, config: &PaxosConfig) -> Self {
-        let pump = Pump::new(count as usize, config);
+        let mut pump = Pump::new(count as usize, config);
+        pump.run_until_leader();
         let up = vec![true; count as usize];
         Self { pump, count, up, next: 0, decided: BTreeMap::new(), proposed: BTreeMap::new() }
     }
@@ -99,7 +101,11 @@ impl World {
                     self.pump.post(envelope);
                 }
             }
-            Step::Propose(id) => self.propose(r(id)),
+            Step::Propose(count) => {
+                for leader in self.leaders() {
+                    (0..count).for_each(|_| self.propose(leader));
+                }
+            }
             Step::Read(id) => {
                 self.next += 1;
                 self.pump.read(r(id), ReadId(self.next));
@@ -116,6 +122,12 @@ impl World {
             Step::Pass(count) => self.pass(count),
         }
         self.check();
+    }
+
+    fn leaders(&self) -> Vec<ReplicaId> {
+        let statuses = self.pump.statuses();
+        let leaders = statuses.iter().filter(|status| status.role == Role::Leader);
+        leaders.map(|status| status.replica).collect()
     }
 
     fn propose(&mut self, at: ReplicaId) {
@@ -200,8 +212,6 @@ fn small() -> PaxosConfig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     #[test]
     fn three_replicas_agree_whatever_happens(
         steps in proptest::collection::vec(step(3), 0..250),
@@ -226,5 +236,42 @@ proptest! {
             world.take(step);
         }
         world.finish();
+    }
+}
+
+/// The checks above are themselves checked: defects that break agreement are found.
+#[cfg(feature = "planted-defects")]
+#[test]
+fn random_schedules_find_planted_defects() {
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    use quorate_paxos::Defect;
+
+    for defect in [
+        Defect::AcceptBelowPromise,
+        Defect::AcknowledgeBeforeDurable,
+        Defect::IgnoreLowerBallotValue,
+        Defect::DecideBelowQuorum,
+        Defect::LearnFromAnyBallot,
+    ] {
+        let config = PaxosConfig { defect: Some(defect), ..small() };
+        let settings = Config {
+            cases: 20_000,
+            failure_persistence: None,
+            max_shrink_iters: 0,
+            ..Config::default()
+        };
+        let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let mut runner = TestRunner::new_with_rng(settings, rng);
+        let steps = proptest::collection::vec(step(3), 0..250);
+        let found = runner.run(&steps, |steps| {
+            let mut world = World::new(3, &config);
+            for step in &steps {
+                world.take(step);
+            }
+            Ok(())
+        });
+        let message = format!("{:?}", found.expect_err("the defect is found"));
+        println!("{defect:?}: {}", &message[..message.len().min(120)]);
+        assert!(message.contains("decided twice") || message.contains("two values"), "{message}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate_paxos::{Acceptance, Message, Paxos, PaxosConfig};
 use quorate_smr::testing::{Pump, replicas};
-use quorate_smr::{Effect, Input, ReadId, Reason, Refused, Slot};
+use quorate_smr::{Input, ReadId, Reason, Refused, Slot};
 
 use crate::{Solo, ballot, batch, others, pump, r};
 
@@ -77,27 +77,14 @@ fn a_read_at_a_new_leader_waits_for_the_adopted_values() {
         r(1),
         Message::Promise { ballot: under, from: Slot(1), decided, accepted, next: None },
     );
-    let mut effects = quorate_smr::Effects::new();
-    let mut ready = |solo: &mut Solo, input| {
-        quorate_smr::Protocol::handle(&mut solo.replica, solo.now, input, &mut effects);
-        let ready: Vec<_> = effects
-            .drain()
-            .filter_map(|effect| match effect {
-                Effect::ReadReady { id, slot } => Some((id, slot)),
-                _ => None,
-            })
-            .collect();
-        ready
-    };
-    assert!(ready(&mut solo, Input::Read { id: ReadId(1) }).is_empty());
-    let confirm = |probe, upto| Input::Message {
-        from: r(1),
-        message: Message::HeartbeatAck { ballot: under, probe, upto: Slot(upto) },
-    };
-    assert!(ready(&mut solo, confirm(1, 0)).is_empty());
-    assert!(ready(&mut solo, confirm(2, 0)).is_empty(), "confirmed, but slot 2 is open");
-    assert!(ready(&mut solo, confirm(2, 1)).is_empty());
-    assert_eq!(ready(&mut solo, confirm(2, 2)), [(ReadId(1), Slot(2))]);
+    solo.input(Input::Read { id: ReadId(1) });
+    for (probe, upto) in [(1, 0), (2, 0), (2, 1)] {
+        let upto = Slot(upto);
+        solo.hear(r(1), Message::HeartbeatAck { ballot: under, probe, upto });
+        assert!(solo.reads.is_empty(), "probe {probe} answered, slots up to {upto} accepted");
+    }
+    solo.hear(r(1), Message::HeartbeatAck { ballot: under, probe: 2, upto: Slot(2) });
+    assert_eq!(solo.reads, [(ReadId(1), Slot(2))]);
 }
 
 #[test]
