@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use quorate_mq::batcher::BatchPolicy;
 use quorate_paxos::Paxos;
+use quorate_pbft::Pbft;
 use quorate_raft::Raft;
-use quorate_runtime::{Cluster, ClusterConfig, ClusterReport, Layout};
+use quorate_runtime::{Cluster, ClusterConfig, ClusterReport, Direct, Layout};
 use quorate_smr::Protocol;
 use quorate_smr::machine::Checksum;
 
@@ -44,8 +45,10 @@ fn main() {
         "{:<8} {:<12} {:<9} {:>10} {:>10} {:>9} {:>10}",
         "protocol", "layout", "batching", "M cmd/s", "mean batch", "ns/cmd", "cpu ns/cmd"
     );
+    compare::<Direct>(&wish);
     compare::<Raft>(&wish);
     compare::<Paxos>(&wish);
+    compare::<Pbft>(&wish);
 }
 
 fn compare<P: Protocol>(wish: &Wish) {

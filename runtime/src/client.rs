@@ -7,6 +7,7 @@
 //!
 //! A client belongs to one thread at a time; open one for each thread.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -361,29 +362,24 @@ impl<P: Protocol> Client<P> {
         deadline: Instant,
         mut each: impl FnMut(Ticket, Result<(&Bytes, &[u8]), CallError>),
     ) -> usize {
-        let mut count = self.ready.len();
-        for completion in self.ready.drain(..) {
-            match &completion.outcome {
-                Ok(reply) => each(completion.ticket, Ok((reply, reply))),
-                Err(error) => each(completion.ticket, Err(error.clone())),
-            }
-        }
+        let count = Cell::new(0);
         let mut counting = |ticket: Ticket, outcome: Outcome<'_>| {
-            count += 1;
+            count.set(count.get() + 1);
             each(ticket, outcome);
         };
-        if self.outstanding() == 0 {
-            return count;
+        for Completion { ticket, outcome } in std::mem::take(&mut self.ready) {
+            match &outcome {
+                Ok(reply) => counting(ticket, Ok((reply, reply))),
+                Err(error) => counting(ticket, Err(error.clone())),
+            }
         }
-        self.turn(None, &mut counting);
-        drop(counting);
-        while count == 0 && self.outstanding() > 0 && Instant::now() < deadline {
-            self.turn(Some(deadline), &mut |ticket, outcome| {
-                count += 1;
-                each(ticket, outcome);
-            });
+        if self.outstanding() > 0 {
+            self.turn(None, &mut counting);
         }
-        count
+        while count.get() == 0 && self.outstanding() > 0 && Instant::now() < deadline {
+            self.turn(Some(deadline), &mut counting);
+        }
+        count.get()
     }
 
     /// Requests that have not ended.
@@ -416,7 +412,7 @@ impl<P: Protocol> Client<P> {
                     let mut ready = std::mem::take(&mut self.ready);
                     let until = Instant::now() + self.retry_after;
                     self.turn(Some(until), &mut |ticket, outcome| {
-                        keep(&mut ready, ticket, outcome)
+                        keep(&mut ready, ticket, outcome);
                     });
                     self.ready = ready;
                 }

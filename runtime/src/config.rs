@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quorate_mq::batcher::BatchPolicy;
 use quorate_mq::compress::CompressionPolicy;
+use quorate_smr::batch::{BATCH_COMMANDS_MAX, BATCH_RAW_BYTES_MAX};
 use quorate_smr::session::{CLIENT_ID_FIRST, SessionLimits};
 use quorate_smr::{ClusterId, GroupId, Protocol, REPLICAS_MAX, RecoverError, ReplicaId, Seed};
 
@@ -180,6 +181,8 @@ impl<P: Protocol> ClusterConfig<P> {
     pub fn validate(&self) -> Result<(), StartError> {
         self.validate_size()?;
         self.validate_clients()?;
+        in_range("bytes of a batch", self.batching.bytes_max(), 1, BATCH_RAW_BYTES_MAX)?;
+        in_range("requests of a batch", self.batching.count_max(), 1, BATCH_COMMANDS_MAX)?;
         in_range("sessions.clients_max", self.sessions.clients_max, 1, usize::MAX)?;
         let queues = &self.queues;
         for (what, value) in [

@@ -16,8 +16,7 @@ use quorate_runtime::{
 use quorate_smr::kv::{KvCommand, KvStore};
 use quorate_smr::{Admin, Protocol, ReplicaId};
 
-const LAYOUTS: [Layout; 4] =
-    [Layout::Inline, Layout::Split, Layout::PerReplica, Layout::Staged];
+const LAYOUTS: [Layout; 4] = [Layout::Inline, Layout::Split, Layout::PerReplica, Layout::Staged];
 
 fn cluster<P: Protocol>(config: ClusterConfig<P>) -> KvCluster<P> {
     Cluster::start(config, KvStore::default).unwrap()
@@ -166,10 +165,8 @@ fn paxos_brings_a_lagging_replica_home_by_snapshot() {
 
 /// While the leader is cut off no answer comes, so that the client must ask again and again.
 fn applies_once_under_forced_retries<P: Protocol>() {
-    let client_limits =
-        ClientLimits { retry_after: Some(Duration::from_millis(2)), ..patient() };
-    let cluster =
-        cluster(ClusterConfig::<P> { client: client_limits, ..ClusterConfig::default() });
+    let client_limits = ClientLimits { retry_after: Some(Duration::from_millis(2)), ..patient() };
+    let cluster = cluster(ClusterConfig::<P> { client: client_limits, ..ClusterConfig::default() });
     let mut client = cluster.client().unwrap();
     append(&mut client, b"k", b".").unwrap();
     let replicas = cluster.config().replicas as u8;

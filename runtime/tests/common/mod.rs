@@ -24,7 +24,10 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// The replica that leads `group`, once one does.
-pub(crate) fn leader<P: Protocol, S: StateMachine>(cluster: &Cluster<P, S>, group: GroupId) -> ReplicaId {
+pub(crate) fn leader<P: Protocol, S: StateMachine>(
+    cluster: &Cluster<P, S>,
+    group: GroupId,
+) -> ReplicaId {
     let mut found = None;
     wait_until("a replica leads", || {
         found = cluster.status().unwrap().leader(group);
