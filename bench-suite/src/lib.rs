@@ -1,3 +1,34 @@
 //! Benches, experiments and the published comparison.
+//!
+//! `cargo compare` runs the [`experiment`]s in real time inside one process, verifies every
+//! repetition, writes a [`run`] folder and generates the [`report`] from it. `cargo bench` runs the
+//! criterion benches beside this crate. This library holds what both share.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`mod@compare`] | what the program does |
+//! | [`workload`] | commands, generated before anything is measured |
+//! | [`experiment`] | what is measured, how it is verified, and the order of repetitions |
+//! | [`stats`] | medians, bootstrap intervals, paired ratios |
+//! | [`metric`], [`run`], [`rows`] | samples, their folder, and the rows that follow from them |
+//! | [`report`] | `README.md`, the page and its plots, all from a run folder |
+//! | [`direct`] | the unreplicated floor, as a protocol |
+//! | [`machine`] | the machine's facts, CPU clocks, other processes' share |
 
 #![forbid(unsafe_code)]
+
+pub mod compare;
+pub mod direct;
+pub mod error;
+pub mod experiment;
+pub mod machine;
+pub mod metric;
+pub mod report;
+pub mod rows;
+pub mod run;
+pub mod stats;
+#[cfg(test)]
+mod testing;
+pub mod workload;
+
+pub use error::BenchError;

@@ -1,0 +1,73 @@
+//! `cargo compare`: runs the experiments, writes a run folder and its report, prints a table.
+//!
+//! Exit codes: 0 when every row was verified, 1 when a row failed its checks (the report shows
+//! which), 2 when the call was wrong or something could not be read or written.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use quorate_bench::compare::{self, Options};
+
+/// Measures Paxos, Raft and PBFT with and without batching, compression, sharding and pipelining,
+/// verifies every repetition, and writes the report.
+#[derive(Debug, Parser)]
+#[command(name = "compare", bin_name = "cargo compare", version)]
+struct Arguments {
+    /// A short run: two to three minutes on two cores, wide intervals.
+    #[arg(long)]
+    quick: bool,
+    /// Only this experiment; may be given several times. Writes below target/compare, so that a
+    /// partial run does not replace the published report.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// List the experiments and end.
+    #[arg(long)]
+    list: bool,
+    /// Repetitions of each cell, instead of each experiment's own number.
+    #[arg(long, value_name = "N")]
+    repetitions: Option<u32>,
+    /// Where the run folder and the report go. [default: results]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_publish")]
+    out: Option<PathBuf>,
+    /// Write below target/compare instead of results.
+    #[arg(long)]
+    no_publish: bool,
+    /// Print the rows as JSON lines on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+    /// Regenerate the report from this run folder, without measuring.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["quick", "only", "list", "repetitions"])]
+    report: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let options = Options {
+        quick: arguments.quick,
+        only: arguments.only,
+        repetitions: arguments.repetitions,
+        out: arguments.out,
+        publish: !arguments.no_publish,
+        json: arguments.json,
+        arguments: std::env::args().skip(1).collect(),
+    };
+    let done = match (arguments.list, arguments.report) {
+        (true, _) => Ok(compare::list()),
+        (_, Some(run)) => compare::report_again(&run, &options),
+        _ => compare::measure(&options),
+    };
+    match done {
+        Ok(done) => {
+            // A reader that went away (a closed pipe) is no failure of the run.
+            let _ = std::io::stdout().write_all(done.output.as_bytes());
+            eprint!("{}", done.note);
+            if done.failed_rows > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS }
+        }
+        Err(error) => {
+            eprintln!("compare: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The ablation: every protocol with none, all, each alone and each left out of the optimisations.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_mq::batcher::BatchPolicy;
+use quorate_mq::compress::CompressionPolicy;
+use quorate_runtime::{ClusterConfig, JournalFormat, Transport};
+use quorate_smr::Protocol;
+
+use crate::error::BenchError;
+use crate::experiment::cluster::{Load, Prepared};
+use crate::experiment::system::{Configure, PROTOCOLS, System};
+use crate::experiment::variant::{Toggles, ablation};
+use crate::experiment::{Effort, Experiment, Plan, Trial};
+use crate::run::Cell;
+use crate::workload::{Workload, YCSB_A, YCSB_B};
+
+/// Groups with sharding on.
+pub const GROUPS: usize = 4;
+/// Clients, each a thread of its own.
+pub const CLIENTS: usize = 2;
+/// Requests that each client keeps in flight.
+pub const WINDOW: usize = 1024;
+/// The experiment.
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "ablation",
+    title: "Ablation",
+    question: "What does each optimisation buy each protocol, alone and beside the others, and what does it cost?",
+    method: "Every protocol tolerates one fault (three replicas, PBFT four). From everything off, one optimisation is turned on; from everything on, one is turned off. Messages travel as encoded, checksummed frames and journals stay in memory, so that bytes and CPU are real and disks and links are not part of it. Reads are linearizable. Batching off means one command in each message and each slot, from the client on.",
+    plan,
+};
+
+impl Configure for Toggles {
+    fn configure<P: Protocol>(&self, config: &mut ClusterConfig<P>) {
+        config.transport = Transport::Frames;
+        config.journal = JournalFormat::Frames;
+        config.client.timeout = CLIENT_TIMEOUT;
+        config.groups = if self.sharding { GROUPS } else { 1 };
+        config.compression =
+            if self.compression { CompressionPolicy::default() } else { CompressionPolicy::Off };
+        config.batching =
+            if self.batching { BatchPolicy::adaptive() } else { BatchPolicy::single() };
+        if !self.batching {
+            config.client.chunk_requests = 1;
+        }
+        if !self.pipelining {
+            let bytes = config.batching.bytes_max();
+            config.batching = config
+                .batching
+                .with_window(1, bytes)
+                .expect("a window of one batch holds one batch");
+        }
+    }
+}
+
+/// A client gives a request up after this long; a repetition in which that happens has failed.
+pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn plan(effort: &Effort) -> Result<Plan, BenchError> {
+    let load = Load {
+        window: WINDOW,
+        warm_up: Duration::from_millis(if effort.quick { 60 } else { 200 }),
+        measured: Duration::from_millis(if effort.quick { 200 } else { 1000 }),
+        probes: if effort.quick { 150 } else { 1000 },
+        probe_interval: Duration::from_millis(1),
+    };
+    let workloads: &[Workload] = if effort.quick { &[YCSB_A] } else { &[YCSB_A, YCSB_B] };
+    let mut trials = Vec::new();
+    for workload in workloads {
+        let prepared = Prepared::new(*workload, CLIENTS, true);
+        let store = prepared.filled_store();
+        for system in PROTOCOLS {
+            for (variant, toggles) in ablation() {
+                let (prepared, store) = (prepared.clone(), store.clone());
+                let measure = Box::new(move |_| {
+                    let store = store.clone();
+                    system.repetition(&toggles, move || store.clone(), &prepared, &load)
+                });
+                let cell = Cell::new(EXPERIMENT.name, system.name(), &variant, workload.name);
+                trials.push(Trial { cell, measure });
+            }
+        }
+    }
+    Ok(Plan {
+        trials,
+        repetitions: if effort.quick { 3 } else { 15 },
+        measured: load.measured,
+        settings: settings(&load),
+    })
+}
+
+fn settings(load: &Load) -> BTreeMap<String, String> {
+    let default = BatchPolicy::adaptive();
+    [
+        ("clients", format!("{CLIENTS}, each with {WINDOW} requests in flight")),
+        ("workload", "YCSB mixes over 10,000 JSON records of about 400 bytes, Zipf 0.99".into()),
+        ("sharding", format!("{GROUPS} groups on the same replicas")),
+        (
+            "batching",
+            format!(
+                "what is waiting, at most {} commands and {} KiB",
+                default.count_max(),
+                default.bytes_max() >> 10
+            ),
+        ),
+        ("pipelining", format!("{} batches in flight in each group", default.window_batches())),
+        ("compression", "lz4 where it pays (adaptive)".into()),
+        (
+            "latency probe",
+            format!("{} requests, one every {} ms", load.probes, load.probe_interval.as_millis()),
+        ),
+        ("threads", "all replicas on one, the clients on the last core".into()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// One repetition of a setting, for benches.
+#[must_use]
+pub fn repetition_of(
+    system: System,
+    toggles: Toggles,
+    prepared: &std::sync::Arc<Prepared>,
+    load: &Load,
+) -> crate::experiment::Outcome {
+    let store = prepared.filled_store();
+    system.repetition(&toggles, move || store.clone(), prepared, load)
+}

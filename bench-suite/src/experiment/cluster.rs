@@ -1,0 +1,277 @@
+//! One repetition on a cluster: start, load, measure, probe, shut down, verify.
+//!
+//! The proof of a repetition is made of four parts: no request ended without an answer; all
+//! replicas of each group ended at the same slot with the same state; the replicas applied exactly
+//! as many commands as clients sent through the log, so that none was lost and none applied twice;
+//! and the recorded history of the tracked keys, with a last read of each, is linearizable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quorate_runtime::{Client, Cluster, ClusterConfig, ClusterReport, ClusterStatus, NodeReport};
+use quorate_sim::lincheck::{
+    KvCall, KvOperation, KvReturn, KvVerdict, Limits, Operation as Recorded, check_kv,
+};
+use quorate_smr::kv::KvStore;
+use quorate_smr::{Protocol, ReplicaId, StateMachine};
+
+use crate::experiment::Outcome;
+use crate::experiment::load::{Driver, Script, Tally};
+use crate::machine::{Cores, process_cpu};
+use crate::metric::Metric;
+use crate::run::Proof;
+use crate::workload::{Operation, Workload};
+
+/// Operations generated for each client; sent again from the start when they are used up.
+const OPERATIONS_PER_CLIENT: usize = 1 << 16;
+/// Which records are tracked, as shares of all records by rank: warm ones, not the hottest, whose
+/// calls would all overlap.
+const TRACKED_SHARES: [f64; 6] = [0.02, 0.05, 0.1, 0.2, 0.4, 0.8];
+
+/// A workload generated for a number of clients.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What it was generated from.
+    pub workload: Workload,
+    clients: Vec<Vec<Operation>>,
+    tracked: Vec<u32>,
+    fill: Vec<Operation>,
+}
+
+impl Prepared {
+    /// Generates `workload` for `clients` clients. With `tracked` a history is kept and checked;
+    /// that needs the key-value machine.
+    #[must_use]
+    pub fn new(workload: Workload, clients: usize, tracked: bool) -> Arc<Self> {
+        let records = f64::from(workload.records);
+        let rank = |share: &f64| (records * share) as u32;
+        let tracked = if tracked { TRACKED_SHARES.iter().map(rank).collect() } else { Vec::new() };
+        let operations = |client| workload.operations(client, OPERATIONS_PER_CLIENT);
+        Arc::new(Self {
+            workload,
+            clients: (0..clients as u64).map(operations).collect(),
+            tracked,
+            fill: workload.fill(),
+        })
+    }
+
+    /// The store with every record written.
+    #[must_use]
+    pub fn filled_store(&self) -> KvStore {
+        let mut store = KvStore::default();
+        let mut reply = Vec::new();
+        for operation in &self.fill {
+            reply.clear();
+            store.apply(&operation.command, &mut reply);
+        }
+        store
+    }
+
+    /// The writes that put the tracked records into the store, before all else.
+    fn first_writes(&self) -> Vec<KvOperation> {
+        let write = |record: &u32| {
+            let operation = &self.fill[*record as usize];
+            let call = KvCall::Put(operation.value().to_vec());
+            let returned = Some((1, KvReturn::Written { existed: false }));
+            let operation_of_key = Recorded { process: 0, call, called_at: 0, returned };
+            KvOperation { key: operation.key.to_vec(), operation: operation_of_key }
+        };
+        self.tracked.iter().map(write).collect()
+    }
+}
+
+/// How a cluster is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Requests that each client keeps in flight.
+    pub window: usize,
+    /// Time before measuring.
+    pub warm_up: Duration,
+    /// Measured time.
+    pub measured: Duration,
+    /// Requests of the latency probe; zero for none.
+    pub probes: usize,
+    /// Time between two of them.
+    pub probe_interval: Duration,
+}
+
+/// Runs one repetition. What goes wrong is in the outcome's proof.
+#[must_use]
+pub fn repetition<P: Protocol, S: StateMachine>(
+    config: ClusterConfig<P>,
+    machine: impl Fn() -> S + Send + Sync + 'static,
+    prepared: &Prepared,
+    load: &Load,
+) -> Outcome {
+    // Threads inherit the cores of the thread that starts them.
+    let cores = Cores::allowed();
+    cores.all_but_last().bind();
+    let started = Cluster::start(config, machine);
+    cores.last().bind();
+    let outcome = match started {
+        Ok(cluster) => on(cluster, prepared, load),
+        Err(error) => Outcome::failed(error),
+    };
+    cores.bind();
+    outcome
+}
+
+fn on<P: Protocol, S: StateMachine>(
+    cluster: Cluster<P, S>,
+    prepared: &Prepared,
+    load: &Load,
+) -> Outcome {
+    let clients: Result<Vec<Client<P>>, _> =
+        prepared.clients.iter().map(|_| cluster.client()).collect();
+    let clients = match clients {
+        Ok(clients) => clients,
+        Err(error) => return Outcome::failed(error),
+    };
+    let measured = match measure(&cluster, clients, prepared, load) {
+        Ok(measured) => measured,
+        Err(reason) => return Outcome::failed(reason),
+    };
+    let report = cluster.shutdown();
+    let proof = match prove(&report, &measured.tally, prepared) {
+        Ok(()) => Proof::Verified,
+        Err(reason) => Proof::Failed(reason),
+    };
+    Outcome { values: measured.values(load), proof }
+}
+
+/// What was measured, before it is verified.
+struct Measured {
+    tally: Tally,
+    cpu: Duration,
+    before: ClusterStatus,
+    after: ClusterStatus,
+}
+
+fn measure<P: Protocol, S: StateMachine>(
+    cluster: &Cluster<P, S>,
+    clients: Vec<Client<P>>,
+    prepared: &Prepared,
+    load: &Load,
+) -> Result<Measured, String> {
+    let origin = Instant::now();
+    let begin = origin + load.warm_up;
+    let end = begin + load.measured;
+    let status = || cluster.status().map_err(|error| error.to_string());
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = clients
+            .into_iter()
+            .zip(&prepared.clients)
+            .map(|(client, operations)| {
+                let script = Script { operations, tracked: &prepared.tracked, origin };
+                let mut driver = Driver::new(client, script);
+                scope.spawn(move || {
+                    driver.closed_loop(load.window, begin, end);
+                    driver
+                })
+            })
+            .collect();
+        sleep_until(begin);
+        let (before, cpu_before) = (status()?, process_cpu());
+        sleep_until(end);
+        let (after, cpu) = (status()?, process_cpu() - cpu_before);
+        let joined: Result<Vec<_>, _> = threads.into_iter().map(|thread| thread.join()).collect();
+        let mut drivers = joined.map_err(|_| "a client panicked")?;
+        if let Some(first) = drivers.first_mut() {
+            first.open_loop(load.probes, load.probe_interval);
+            first.read_tracked(|record| prepared.workload.key(record));
+        }
+        let tally = drivers.into_iter().map(Driver::finish).fold(Tally::default(), Tally::with);
+        Ok(Measured { tally, cpu, before, after })
+    })
+}
+
+fn sleep_until(moment: Instant) {
+    std::thread::sleep(moment.saturating_duration_since(Instant::now()));
+}
+
+impl Measured {
+    fn values(&self, load: &Load) -> BTreeMap<Metric, f64> {
+        let mut values = BTreeMap::new();
+        let commands = self.tally.measured as f64;
+        if commands == 0.0 {
+            return values;
+        }
+        let delta = |count: fn(&NodeReport) -> u64| {
+            let sum = |status: &ClusterStatus| status.nodes.iter().map(count).sum::<u64>();
+            sum(&self.after).saturating_sub(sum(&self.before)) as f64
+        };
+        values.insert(Metric::Throughput, commands / load.measured.as_secs_f64());
+        values.insert(Metric::Cpu, self.cpu.as_secs_f64() / commands * 1e6);
+        values.insert(Metric::Messages, delta(|node| node.protocol.messages_sent) / commands);
+        let wire_bytes = delta(|node| node.protocol.wire_bytes);
+        if wire_bytes > 0.0 {
+            values.insert(Metric::WireBytes, wire_bytes / commands);
+        }
+        let batches = delta(|node| node.protocol.batches);
+        if batches > 0.0 {
+            values.insert(Metric::Batch, delta(|node| node.protocol.requests) / batches);
+        }
+        let mut latencies = self.tally.latencies.clone();
+        latencies.sort();
+        if let (Some(p50), Some(p99)) = (percentile(&latencies, 0.5), percentile(&latencies, 0.99))
+        {
+            values.insert(Metric::LatencyP50, p50);
+            values.insert(Metric::LatencyP99, p99);
+        }
+        values
+    }
+}
+
+/// The value in µs that `share` of the sorted latencies do not exceed.
+fn percentile(sorted: &[Duration], share: f64) -> Option<f64> {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    Some(sorted.get(rank.max(1) - 1)?.as_secs_f64() * 1e6)
+}
+
+fn prove(report: &ClusterReport, tally: &Tally, prepared: &Prepared) -> Result<(), String> {
+    if tally.errors > 0 {
+        let first = tally.error.as_deref().unwrap_or("unknown");
+        return Err(format!("{} requests ended without an answer: {first}", tally.errors));
+    }
+    if !report.settled {
+        return Err("the replicas did not come to the same slot in time".into());
+    }
+    report.verify().map_err(|error| error.to_string())?;
+    let applied = applied_commands(report);
+    if applied != tally.ordered {
+        return Err(format!("{applied} commands were applied where {} were sent", tally.ordered));
+    }
+    if prepared.tracked.is_empty() {
+        return Ok(());
+    }
+    let mut history = prepared.first_writes();
+    // Two moments are taken by the first writes.
+    history.extend(tally.history.iter().cloned().map(|mut entry| {
+        entry.operation.called_at += 2;
+        if let Some((at, _)) = &mut entry.operation.returned {
+            *at += 2;
+        }
+        entry
+    }));
+    match check_kv(&history, Limits::default()) {
+        KvVerdict::Linearizable => Ok(()),
+        KvVerdict::Violation { key, .. } => {
+            Err(format!("the history of key {} is not linearizable", String::from_utf8_lossy(&key)))
+        }
+        KvVerdict::GaveUp { key } => {
+            Err(format!("the history check of key {} gave up", String::from_utf8_lossy(&key)))
+        }
+    }
+}
+
+/// Commands applied, summed over groups, each counted at the replica that applied most: one that
+/// took a snapshot over from a peer applied fewer itself.
+fn applied_commands(report: &ClusterReport) -> u64 {
+    let mut by_group: BTreeMap<_, BTreeMap<ReplicaId, u64>> = BTreeMap::new();
+    for node in &report.last.nodes {
+        let commands = node.executor.map_or(0, |executor| executor.commands);
+        by_group.entry(node.group).or_default().insert(node.replica, commands);
+    }
+    by_group.values().filter_map(|replicas| replicas.values().max()).sum()
+}

@@ -1,0 +1,134 @@
+//! Commands of 16 bytes: what agreement costs when the payload costs nothing, with and without
+//! batching, against the unreplicated floor; and the curve over batch sizes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate_mq::batcher::BatchPolicy;
+use quorate_runtime::ClusterConfig;
+use quorate_smr::Protocol;
+use quorate_smr::machine::Checksum;
+
+use crate::error::BenchError;
+use crate::experiment::ablation::CLIENT_TIMEOUT;
+use crate::experiment::cluster::{Load, Prepared};
+use crate::experiment::system::{Configure, SYSTEMS};
+use crate::experiment::{Effort, Experiment, Plan, Trial};
+use crate::run::Cell;
+use crate::workload::SMALL;
+
+/// Requests that the client keeps in flight.
+pub const WINDOW: usize = 4096;
+/// Batches in flight where each holds one command: as many as the client has requests.
+const WINDOW_SINGLE: usize = 4096;
+
+/// Throughput with and without batching.
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "small",
+    title: "Small commands",
+    question: "What does agreement itself cost, with and without batching?",
+    method: "Commands of 16 bytes into a state machine that only keeps a checksum, one client, all replies delivered, messages between replicas as values, journals in memory. The floor is the same state machine unreplicated behind the same queues, sessions and journal. One command in a slot: the client still gathers its requests into messages. One by one: every request is a message of its own as well.",
+    plan: plan_small,
+};
+
+/// The batch-size curve.
+pub const BATCHING: Experiment = Experiment {
+    name: "batching",
+    title: "Batch size",
+    question: "How large should a batch be?",
+    method: "As for small commands, with the number of commands in a batch limited; a batch leaves as soon as the window of eight batches has room.",
+    plan: plan_batching,
+};
+
+/// How commands are gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gathering {
+    /// The shipped default.
+    Batching,
+    /// One command in a slot.
+    Single,
+    /// One command in a slot, and in each message from a client.
+    OneByOne,
+    /// At most so many commands in a slot.
+    AtMost(usize),
+}
+
+impl Configure for Gathering {
+    fn configure<P: Protocol>(&self, config: &mut ClusterConfig<P>) {
+        config.client.timeout = CLIENT_TIMEOUT;
+        let bytes = WINDOW_SINGLE * config.batching.bytes_max();
+        let single = || BatchPolicy::single().with_window(WINDOW_SINGLE, bytes);
+        let policy = match self {
+            Self::Batching => Ok(BatchPolicy::adaptive()),
+            Self::Single | Self::OneByOne => single(),
+            Self::AtMost(count) => BatchPolicy::adaptive().with_count_max(*count),
+        };
+        config.batching = policy.expect("batch sizes and windows here are above zero");
+        if *self == Self::OneByOne {
+            config.client.chunk_requests = 1;
+        }
+    }
+}
+
+fn load(effort: &Effort) -> Load {
+    Load {
+        window: WINDOW,
+        warm_up: Duration::from_millis(if effort.quick { 60 } else { 200 }),
+        measured: Duration::from_millis(if effort.quick { 200 } else { 1000 }),
+        probes: 0,
+        probe_interval: Duration::ZERO,
+    }
+}
+
+fn plan(
+    effort: &Effort,
+    name: &str,
+    repetitions: (u32, u32),
+    cells: &[(String, String, Gathering)],
+) -> Plan {
+    let load = load(effort);
+    let prepared = Prepared::new(SMALL, 1, false);
+    let mut trials = Vec::new();
+    for (variant, case, gathering) in cells {
+        for system in SYSTEMS {
+            let (prepared, gathering) = (prepared.clone(), *gathering);
+            let measure = Box::new(move |_| {
+                system.repetition(&gathering, Checksum::default, &prepared, &load)
+            });
+            trials.push(Trial { cell: Cell::new(name, system.name(), variant, case), measure });
+        }
+    }
+    Plan {
+        trials,
+        repetitions: if effort.quick { repetitions.0 } else { repetitions.1 },
+        measured: load.measured,
+        settings: BTreeMap::from([
+            ("clients".to_owned(), format!("1 with {WINDOW} requests in flight")),
+            ("threads".to_owned(), "all replicas on one, the client on the last core".to_owned()),
+        ]),
+    }
+}
+
+fn plan_small(effort: &Effort) -> Result<Plan, BenchError> {
+    let cells = [
+        ("batching", Gathering::Batching),
+        ("one-command-in-a-slot", Gathering::Single),
+        ("one-by-one", Gathering::OneByOne),
+    ];
+    let cell = |(variant, gathering): (&str, Gathering)| {
+        (variant.to_owned(), SMALL.name.to_owned(), gathering)
+    };
+    Ok(plan(effort, EXPERIMENT.name, (3, 15), &cells.map(cell)))
+}
+
+fn plan_batching(effort: &Effort) -> Result<Plan, BenchError> {
+    let sizes: &[usize] = if effort.quick {
+        &[1, 8, 64, 512, 4096]
+    } else {
+        &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096]
+    };
+    let cell =
+        |size: &usize| ("fixed".to_owned(), format!("batch-{size}"), Gathering::AtMost(*size));
+    let cells: Vec<_> = sizes.iter().map(cell).collect();
+    Ok(plan(effort, BATCHING.name, (2, 10), &cells))
+}

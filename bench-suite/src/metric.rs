@@ -1,0 +1,92 @@
+//! What is measured: each metric with its name, its unit and its direction.
+
+use serde::{Deserialize, Serialize};
+
+/// A measured quantity. The order is the order of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Commands answered in a second, closed loop.
+    Throughput,
+    /// Median latency from the intended send time, open loop at low load.
+    LatencyP50,
+    /// 99th percentile of the same.
+    LatencyP99,
+    /// CPU time of the whole process (clients included) for a million commands.
+    Cpu,
+    /// Bytes between replicas for each command.
+    WireBytes,
+    /// Messages between replicas for each command.
+    Messages,
+    /// Commands in a batch, on average.
+    Batch,
+    /// Items handed over in a second (queues).
+    Rate,
+    /// One hand-over from thread to thread (queues).
+    HandOver,
+}
+
+impl Metric {
+    /// All metrics in the order of columns.
+    pub const ALL: [Self; 9] = [
+        Self::Throughput,
+        Self::LatencyP50,
+        Self::LatencyP99,
+        Self::Cpu,
+        Self::WireBytes,
+        Self::Messages,
+        Self::Batch,
+        Self::Rate,
+        Self::HandOver,
+    ];
+
+    /// The name in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Throughput => "throughput",
+            Self::LatencyP50 => "latency_p50",
+            Self::LatencyP99 => "latency_p99",
+            Self::Cpu => "cpu",
+            Self::WireBytes => "wire_bytes",
+            Self::Messages => "messages",
+            Self::Batch => "batch",
+            Self::Rate => "rate",
+            Self::HandOver => "hand_over",
+        }
+    }
+
+    /// The unit in files.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Throughput => "commands/s",
+            Self::LatencyP50 | Self::LatencyP99 => "us",
+            Self::Cpu => "s/million commands",
+            Self::WireBytes => "bytes/command",
+            Self::Messages => "messages/command",
+            Self::Batch => "commands/batch",
+            Self::Rate => "items/s",
+            Self::HandOver => "ns",
+        }
+    }
+
+    /// The metric of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_found_again() {
+        for metric in Metric::ALL {
+            assert_eq!(Metric::from_name(metric.name()), Some(metric));
+        }
+        assert_eq!(Metric::from_name("speed"), None);
+    }
+}

@@ -1,0 +1,446 @@
+//! The report's figures: which panels there are and the sentence under each.
+
+use serde::Serialize;
+
+use crate::error::BenchError;
+use crate::experiment::variant::{OPTIMISATIONS, in_words, only, without};
+use crate::metric::Metric;
+use crate::report::canvas::{Ink, Svg};
+use crate::report::chart::{Horizontal, Line, Lines, Mark, Series};
+use crate::report::tables::{is_floor, marked_change};
+use crate::report::words::{ablation_reading, display, span};
+use crate::rows::{DEFAULT_VARIANT, NONE_VARIANT, Table};
+use crate::run::Cell;
+use crate::stats::{Interval, short, three_digits};
+
+/// One or more panels with what they show.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figure {
+    /// The heading.
+    title: String,
+    /// How time was measured: every figure says so.
+    clock: &'static str,
+    /// One sentence: what the reader sees.
+    reading: String,
+    /// The panels' markup.
+    panels: Vec<String>,
+}
+
+const REAL_TIME: &str = "real time, one process";
+
+/// A system's colour, the same in all figures.
+fn ink_of(system: &str) -> Ink {
+    match system {
+        "paxos" | "mq" => Ink::Blue,
+        "raft" => Ink::Red,
+        "pbft" => Ink::Green,
+        _ => Ink::Grey,
+    }
+}
+
+/// The figures of `experiment`.
+///
+/// # Errors
+/// When a plot cannot be drawn.
+pub(crate) fn of(experiment: &str, table: &Table) -> Result<Vec<Figure>, BenchError> {
+    match experiment {
+        "ablation" => ablation(table),
+        "small" => Ok(vec![small(table)?]),
+        "batching" => Ok(vec![batching(table)?]),
+        "queue" => Ok(vec![queue(table)?]),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn ablation(table: &Table) -> Result<Vec<Figure>, BenchError> {
+    let systems = table.distinct("ablation", |cell| &cell.system);
+    let mut figures = Vec::new();
+    for case in table.distinct("ablation", |cell| &cell.case) {
+        let panels = |draw: &dyn Fn(&str) -> Result<Svg, BenchError>| {
+            systems.iter().map(|system| Ok(draw(system)?.inline)).collect::<Result<_, _>>()
+        };
+        figures.push(Figure {
+            title: format!("What each optimisation does to throughput ({case})"),
+            clock: REAL_TIME,
+            reading: ablation_reading(table, &systems, &case),
+            panels: panels(&|system| throughput_panel(table, system, &case))?,
+        });
+        figures.push(Figure {
+            title: format!("What it costs in latency at low load ({case})"),
+            clock: REAL_TIME,
+            reading: latency_reading(table, &systems, &case),
+            panels: panels(&|system| latency_panel(table, system, &case))?,
+        });
+        figures.push(Figure {
+            title: format!("Bytes, messages and CPU for each command ({case})"),
+            clock: REAL_TIME,
+            reading: cost_reading(table, &systems, &case),
+            panels: [
+                (Metric::WireBytes, "Bytes between replicas", "bytes per command"),
+                (Metric::Messages, "Messages between replicas", "messages per command"),
+                (Metric::Cpu, "CPU time, clients included", "CPU seconds per million commands"),
+            ]
+            .into_iter()
+            .map(|(metric, title, axis)| cost_panel(table, &systems, &case, (metric, title, axis)))
+            .collect::<Result<_, _>>()?,
+        });
+    }
+    Ok(figures)
+}
+
+fn throughput_panel(table: &Table, system: &str, case: &str) -> Result<Svg, BenchError> {
+    let mut lines = vec![heading("from all off, turned on", false)];
+    let bar = |label: String, variant: &str, metric: &str| {
+        let cell = Cell::new("ablation", system, variant, case);
+        bar_line(label, table.figure(&cell, metric))
+    };
+    for name in OPTIMISATIONS {
+        lines.push(bar(format!("+ {name}"), &only(name), "throughput_vs_none"));
+    }
+    lines.push(bar("all four".into(), DEFAULT_VARIANT, "throughput_vs_none"));
+    lines.push(heading("from the default, turned off", true));
+    for name in OPTIMISATIONS {
+        lines.push(bar(format!("− {name}"), &without(name), "throughput_vs_default"));
+    }
+    lines.push(bar("all four".into(), NONE_VARIANT, "throughput_vs_default"));
+    let chart = Horizontal {
+        title: display(system),
+        axis: "throughput, as a factor of the setting named".into(),
+        reference: Some(1.0),
+        factors: true,
+        lines,
+        legend: Vec::new(),
+    };
+    chart.draw(&format!("{}: {}", display(system), alt_of(&chart.lines)))
+}
+
+fn heading(words: &str, starts_group: bool) -> Line {
+    Line {
+        label: String::new(),
+        mark: Mark::Note(words.into()),
+        value: String::new(),
+        ink: Ink::Faint,
+        starts_group,
+    }
+}
+
+fn bar_line(label: String, figure: Option<Interval>) -> Line {
+    let Some(interval) = figure else { return missing(label) };
+    let ink = match interval {
+        undecided if undecided.contains(1.0) => Ink::Grey,
+        gain if gain.median > 1.0 => Ink::Blue,
+        _ => Ink::Red,
+    };
+    let value = marked_change(interval.median, interval.contains(1.0));
+    Line { label, mark: Mark::Bar(interval), value, ink, starts_group: false }
+}
+
+fn missing(label: String) -> Line {
+    let mark = Mark::Note("no verified figure".into());
+    Line { label, mark, value: "–".into(), ink: Ink::Faint, starts_group: false }
+}
+
+/// What a reader who cannot see the chart is told.
+fn alt_of(lines: &[Line]) -> String {
+    let words = lines.iter().map(|line| match &line.mark {
+        Mark::Note(words) if line.label.is_empty() => format!("{words}:"),
+        _ => format!("{} {};", line.label, line.value),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn latency_panel(table: &Table, system: &str, case: &str) -> Result<Svg, BenchError> {
+    let line = |variant: String| {
+        let cell = Cell::new("ablation", system, &variant, case);
+        let both = table
+            .figure(&cell, Metric::LatencyP50.name())
+            .zip(table.figure(&cell, Metric::LatencyP99.name()));
+        let Some((p50, p99)) = both else { return missing(in_words(&variant)) };
+        Line {
+            label: in_words(&variant),
+            mark: Mark::Points(vec![(0, Ink::Blue, p50), (3, Ink::Red, p99)]),
+            value: format!("{} / {}", short(p50.median), short(p99.median)),
+            ink: Ink::Blue,
+            starts_group: variant == DEFAULT_VARIANT,
+        }
+    };
+    let chart = Horizontal {
+        title: display(system),
+        axis: "latency from the intended send time, µs".into(),
+        reference: None,
+        factors: false,
+        lines: table.distinct("ablation", |cell| &cell.variant).into_iter().map(line).collect(),
+        legend: vec![(0, Ink::Blue, "median".into()), (3, Ink::Red, "99th percentile".into())],
+    };
+    let alt = format!("{}, median / p99 in µs: {}", display(system), alt_of(&chart.lines));
+    chart.draw(&alt)
+}
+
+fn latency_reading(table: &Table, systems: &[String], case: &str) -> String {
+    let ratio = |variant: &str| -> Vec<f64> {
+        let median = |system: &String, variant: &str| {
+            let cell = Cell::new("ablation", system, variant, case);
+            Some(table.figure(&cell, Metric::LatencyP50.name())?.median)
+        };
+        systems
+            .iter()
+            .filter_map(|system| Some(median(system, variant)? / median(system, NONE_VARIANT)?))
+            .collect()
+    };
+    match span(&ratio(DEFAULT_VARIANT), crate::stats::change) {
+        Some(change) => {
+            format!("A lone command with everything on: {change} at the median against all off.")
+        }
+        None => "No verified figures.".into(),
+    }
+}
+
+fn cost_panel(
+    table: &Table,
+    systems: &[String],
+    case: &str,
+    (metric, title, axis): (Metric, &str, &str),
+) -> Result<String, BenchError> {
+    let line = |variant: String| {
+        let points: Vec<(usize, Ink, Interval)> = systems
+            .iter()
+            .enumerate()
+            .filter_map(|(shape, system)| {
+                let cell = Cell::new("ablation", system, &variant, case);
+                Some((shape, ink_of(system), table.figure(&cell, metric.name())?))
+            })
+            .collect();
+        if points.is_empty() {
+            return missing(in_words(&variant));
+        }
+        Line {
+            label: in_words(&variant),
+            mark: Mark::Points(points),
+            value: String::new(),
+            ink: Ink::Text,
+            starts_group: variant == DEFAULT_VARIANT,
+        }
+    };
+    let chart = Horizontal {
+        title: title.into(),
+        axis: axis.into(),
+        reference: None,
+        factors: false,
+        lines: table.distinct("ablation", |cell| &cell.variant).into_iter().map(line).collect(),
+        legend: systems
+            .iter()
+            .enumerate()
+            .map(|(shape, system)| (shape, ink_of(system), display(system)))
+            .collect(),
+    };
+    Ok(chart.draw(&format!("{title}: {axis} for each setting; the table has the figures"))?.inline)
+}
+
+fn cost_reading(table: &Table, systems: &[String], case: &str) -> String {
+    let figures = |variant: &str, metric: Metric| -> Vec<f64> {
+        systems
+            .iter()
+            .filter_map(|system| {
+                let cell = Cell::new("ablation", system, variant, case);
+                Some(table.figure(&cell, metric.name())?.median)
+            })
+            .collect()
+    };
+    let sentence = |metric: Metric, what: &str| {
+        let (all, none) = (figures(DEFAULT_VARIANT, metric), figures(NONE_VARIANT, metric));
+        Some(format!(
+            "{what} {} with everything off, {} with everything on",
+            span(&none, short)?,
+            span(&all, short)?
+        ))
+    };
+    let parts: Vec<String> = [
+        sentence(Metric::Messages, "Messages per command:"),
+        sentence(Metric::WireBytes, "bytes:"),
+        sentence(Metric::Cpu, "CPU seconds per million:"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if parts.is_empty() { "No verified figures.".into() } else { parts.join("; ") + "." }
+}
+
+fn small(table: &Table) -> Result<Figure, BenchError> {
+    let systems = table.distinct("small", |cell| &cell.system);
+    let variants = table.distinct("small", |cell| &cell.variant);
+    let case = table.distinct("small", |cell| &cell.case).into_iter().next().unwrap_or_default();
+    let mut lines = Vec::new();
+    for variant in &variants {
+        lines.push(heading(&in_words(variant), !lines.is_empty()));
+        for system in &systems {
+            let cell = Cell::new("small", system, variant, &case);
+            lines.push(match table.figure(&cell, Metric::Throughput.name()) {
+                None => missing(display(system)),
+                Some(interval) => Line {
+                    label: display(system),
+                    mark: Mark::Bar(interval),
+                    value: short(interval.median),
+                    ink: ink_of(system),
+                    starts_group: false,
+                },
+            });
+        }
+    }
+    let chart = Horizontal {
+        title: "Throughput, 16-byte commands".into(),
+        axis: "commands/s, closed loop".into(),
+        reference: None,
+        factors: false,
+        lines,
+        legend: Vec::new(),
+    };
+    let svg = chart.draw(&format!("Commands per second: {}", alt_of(&chart.lines)))?;
+    let of_floor: Vec<f64> = systems
+        .iter()
+        .filter(|system| !is_floor(system))
+        .flat_map(|system| variants.iter().map(move |variant| (system, variant)))
+        .filter_map(|(system, variant)| {
+            let cell = Cell::new("small", system, variant, &case);
+            Some(table.figure(&cell, "throughput_vs_floor")?.median)
+        })
+        .collect();
+    let percent = |share: f64| format!("{} %", three_digits(share * 100.0));
+    let reading = span(&of_floor, percent).map_or_else(
+        || "No verified figures.".into(),
+        |share| format!("The protocols reach {share} of the unreplicated machine behind the same queues: the rest is the price of agreement."),
+    );
+    let title = "What the protocols cost when the payload costs nothing".into();
+    Ok(Figure { title, clock: REAL_TIME, reading, panels: vec![svg.inline] })
+}
+
+fn batching(table: &Table) -> Result<Figure, BenchError> {
+    let systems = table.distinct("batching", |cell| &cell.system);
+    let cases = table.distinct("batching", |cell| &cell.case);
+    let mut series: Vec<Series> = Vec::new();
+    let mut gains = Vec::new();
+    for system in &systems {
+        let points: Vec<(f64, Interval)> = cases
+            .iter()
+            .filter_map(|case| {
+                let size: f64 = case.strip_prefix("batch-")?.parse().ok()?;
+                let cell = Cell::new("batching", system, "fixed", case);
+                Some((size, table.figure(&cell, Metric::Throughput.name())?))
+            })
+            .collect();
+        if let (Some(first), Some(last), false) = (points.first(), points.last(), is_floor(system))
+        {
+            gains.push(last.1.median / first.1.median);
+        }
+        let (name, ink) = (display(system), ink_of(system));
+        series.push(Series { name, ink, points, is_level: false });
+    }
+    let chart = Lines {
+        title: "Throughput by batch size".into(),
+        x_axis: "commands per batch, at most".into(),
+        y_axis: "commands/s, closed loop".into(),
+        series,
+    };
+    let alt =
+        "Throughput against batch size, one line for each protocol; the table has the figures";
+    let reading = span(&gains, |gain| format!("×{}", three_digits(gain))).map_or_else(
+        || "No verified figures.".into(),
+        |gain| format!("From the smallest to the largest batch throughput changes by {gain}; the grey line is the unreplicated machine with the same batches."),
+    );
+    let title = "How large should a batch be?".into();
+    Ok(Figure { title, clock: REAL_TIME, reading, panels: vec![chart.draw(alt)?.inline] })
+}
+
+fn queue(table: &Table) -> Result<Figure, BenchError> {
+    let systems = table.distinct("queue", |cell| &cell.system);
+    let mut panels = Vec::new();
+    let mut against = Vec::new();
+    for case in table.distinct("queue", |cell| &cell.case) {
+        let mut lines = Vec::new();
+        for variant in table.distinct("queue", |cell| &cell.variant) {
+            for system in &systems {
+                let cell = Cell::new("queue", system, &variant, &case);
+                let Some(interval) = table.figure(&cell, Metric::Rate.name()) else { continue };
+                let label = if variant == "single" {
+                    system.clone()
+                } else {
+                    format!("{system}, {variant}")
+                };
+                if system == "mq" && variant == "single" {
+                    against.extend(table.figure(&cell, "rate_vs_crossbeam").map(|i| i.median));
+                }
+                lines.push(Line {
+                    label,
+                    mark: Mark::Bar(interval),
+                    value: short(interval.median),
+                    ink: ink_of(system),
+                    starts_group: false,
+                });
+            }
+        }
+        let chart = Horizontal {
+            title: case.clone(),
+            axis: "items/s".into(),
+            reference: None,
+            factors: false,
+            lines,
+            legend: Vec::new(),
+        };
+        panels.push(chart.draw(&format!("{case}, items/s: {}", alt_of(&chart.lines)))?.inline);
+    }
+    let reading = span(&against, crate::stats::change).map_or_else(
+        || "No verified comparison.".into(),
+        |span| format!("One item at a time, mq against crossbeam's channel: {span}, depending on the threads."),
+    );
+    Ok(Figure {
+        title: "Hand-over through a bounded queue".into(),
+        clock: REAL_TIME,
+        reading,
+        panels,
+    })
+}
+
+/// The picture for the top `README.md`: what each optimisation adds to nothing, per protocol.
+///
+/// # Errors
+/// When it cannot be drawn.
+pub(crate) fn picture(table: &Table) -> Result<Svg, BenchError> {
+    let systems = table.distinct("ablation", |cell| &cell.system);
+    let case = table.distinct("ablation", |cell| &cell.case).into_iter().next().unwrap_or_default();
+    let figure = |system: &str, variant: &str| {
+        table.figure(&Cell::new("ablation", system, variant, &case), "throughput_vs_none")
+    };
+    let line = |label: &str, variant: &str| {
+        let points: Vec<(usize, Ink, Interval)> = systems
+            .iter()
+            .enumerate()
+            .filter_map(|(shape, system)| Some((shape, ink_of(system), figure(system, variant)?)))
+            .collect();
+        if points.is_empty() {
+            return missing(label.into());
+        }
+        let medians: Vec<f64> = points.iter().map(|(_, _, interval)| interval.median).collect();
+        let value = span(&medians, |factor| format!("×{}", three_digits(factor)));
+        Line {
+            label: label.into(),
+            mark: Mark::Points(points),
+            value: value.unwrap_or_default(),
+            ink: Ink::Text,
+            starts_group: false,
+        }
+    };
+    let mut lines: Vec<Line> = OPTIMISATIONS.iter().map(|name| line(name, &only(name))).collect();
+    lines.push(line("all four", DEFAULT_VARIANT));
+    let chart = Horizontal {
+        title: "What each optimisation does to throughput".into(),
+        axis: format!("factor against all off, {case}"),
+        reference: Some(1.0),
+        factors: true,
+        lines,
+        legend: systems
+            .iter()
+            .enumerate()
+            .map(|(shape, system)| (shape, ink_of(system), display(system)))
+            .collect(),
+    };
+    chart.draw(&format!("Throughput as a factor of all off: {}", alt_of(&chart.lines)))
+}

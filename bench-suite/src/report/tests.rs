@@ -1,0 +1,107 @@
+//! Tests of the rendered report, on a synthetic run.
+
+use super::*;
+use crate::run::Proof;
+use crate::testing;
+
+fn rendered(run: &Run) -> Report {
+    Report::render(run, std::slice::from_ref(run)).unwrap()
+}
+
+fn file<'a>(report: &'a Report, name: &str) -> &'a str {
+    &report.files.iter().find(|(path, _)| *path == name).unwrap().1
+}
+
+#[test]
+fn the_same_run_gives_the_same_bytes() {
+    let run = testing::run();
+    assert_eq!(rendered(&run), rendered(&run));
+}
+
+#[test]
+fn the_page_needs_no_network_and_no_script() {
+    let report = rendered(&testing::run());
+    let page = file(&report, "report/index.html");
+    let own_namespace = page.replace("http://www.w3.org/2000/svg", "");
+    for outside in ["http://", "https://", "<script", "@import", "url("] {
+        assert!(!own_namespace.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn every_plot_has_an_alternative_text_and_a_sentence() {
+    let report = rendered(&testing::run());
+    let page = file(&report, "report/index.html");
+    let plots = page.matches("<svg").count();
+    assert!(plots >= 10, "{plots} plots");
+    assert_eq!(page.matches("aria-label=\"").count(), plots);
+    assert_eq!(page.matches("<figure>").count(), page.matches("<figcaption>").count());
+    assert!(!page.contains("aria-label=\"\"") && !page.contains("<figcaption> <"));
+}
+
+#[test]
+fn figures_in_words_are_those_of_the_samples() {
+    let report = rendered(&testing::run());
+    let readme = file(&report, "README.md");
+    // Raft, all on: 0.9 M times 1.02, 1.04, 1.06; batching alone is six times all off.
+    assert!(readme.contains("**Raft** answers 936 k (918 k to 954 k) commands/s"), "{readme}");
+    assert!(readme.contains("batching (×6.00; ×6.00 to ×6.00)"), "{readme}");
+    assert!(readme.contains("compression costs throughput"), "{readme}");
+}
+
+#[test]
+fn a_failed_row_stays_in_the_tables_and_leaves_plots_and_sentences() {
+    let mut run = testing::run();
+    for sample in &mut run.samples {
+        if sample.cell.system == "raft" && sample.cell.variant == "all" {
+            sample.proof = Proof::Failed("replica 2 <differs>".into());
+        }
+    }
+    let report = rendered(&run);
+    let page = file(&report, "report/index.html");
+    assert!(page.contains("class=\"failed\""));
+    assert!(page.contains("replica 2 &lt;differs&gt;"));
+    assert!(page.contains("rows failed their checks"));
+    let readme = file(&report, "README.md");
+    assert!(!readme.contains("**Raft** answers") && readme.contains("**Paxos** answers"));
+}
+
+#[test]
+fn a_run_of_one_experiment_says_what_is_missing() {
+    let mut run = testing::run();
+    run.manifest.experiments.retain(|done| done.name == "queue");
+    run.samples.retain(|sample| sample.cell.experiment == "queue");
+    let report = rendered(&run);
+    let readme = file(&report, "README.md");
+    assert!(readme.contains("The ablation is not part of this run"));
+    assert!(readme.contains("**ablation**: not part of this run"));
+}
+
+#[test]
+fn a_report_is_replaced_as_a_whole_and_leaves_nothing_half_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = rendered(&testing::run());
+    report.write(folder.path()).unwrap();
+    report.write(folder.path()).unwrap();
+    let mut names: Vec<String> = fs::read_dir(folder.path().join("report"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["ablation.svg", "data.json", "index.html"]);
+}
+
+#[test]
+fn a_report_again_from_its_folder_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = testing::run();
+    run.write(folder.path()).unwrap();
+    let again = again(&folder.path().join("runs").join(&run.manifest.id)).unwrap();
+    assert_eq!(again, rendered(&run));
+}
+
+#[test]
+fn zz_dump() {
+    let report = rendered(&testing::run());
+    report.write(std::path::Path::new("/tmp/benchpage")).unwrap();
+}

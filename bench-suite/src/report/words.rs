@@ -1,0 +1,162 @@
+//! Sentences: what the figures say, for people who do not read plots.
+//!
+//! Each sentence carries its number, its interval and its unit, and names the case that loses.
+
+use serde::Serialize;
+
+use crate::experiment::driver::FOREIGN_CPU_MAX_PERCENT;
+use crate::experiment::variant::{OPTIMISATIONS, only, without};
+use crate::metric::Metric;
+use crate::rows::{DEFAULT_VARIANT, FLOOR_SYSTEM, NONE_VARIANT, Table};
+use crate::run::{Cell, Run};
+use crate::stats::{Interval, change, short, three_digits};
+
+/// What one system's figures say.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Headline {
+    /// The system.
+    pub(crate) system: String,
+    /// The sentences.
+    pub(crate) text: String,
+}
+
+/// A name as it starts a sentence.
+pub(crate) fn display(system: &str) -> String {
+    match system {
+        "paxos" => "Paxos".into(),
+        "raft" => "Raft".into(),
+        "pbft" => "PBFT".into(),
+        FLOOR_SYSTEM => "unreplicated".into(),
+        other => other.into(),
+    }
+}
+
+/// The headline of every protocol in the ablation, on its first workload.
+pub(crate) fn headlines(table: &Table) -> Vec<Headline> {
+    let Some(case) = table.distinct("ablation", |cell| &cell.case).into_iter().next() else {
+        return Vec::new();
+    };
+    let systems = table.distinct("ablation", |cell| &cell.system);
+    let headline = |system: String| {
+        let text = ablation_headline(table, &system, &case)?;
+        Some(Headline { system: display(&system), text })
+    };
+    systems.into_iter().filter_map(headline).collect()
+}
+
+fn ablation_headline(table: &Table, system: &str, case: &str) -> Option<String> {
+    let figure = |variant: &str, metric: &str| {
+        table.figure(&Cell::new("ablation", system, variant, case), metric)
+    };
+    let throughput = Metric::Throughput.name();
+    let all = figure(DEFAULT_VARIANT, throughput)?;
+    let mut text = format!("answers {} commands/s with everything on", with_interval(all));
+    if let Some(none) = figure(NONE_VARIANT, throughput) {
+        let gain = figure(DEFAULT_VARIANT, "throughput_vs_none")?;
+        text += &format!(
+            " and {} with everything off, a factor of {}",
+            short(none.median),
+            three_digits(gain.median)
+        );
+    }
+    text += ".";
+    let alone = |name: &&str| {
+        figure(&only(name), "throughput_vs_none").map(|interval| (interval, (*name).to_owned()))
+    };
+    if let Some((best, name)) = extreme(OPTIMISATIONS.iter().filter_map(|n| alone(&n)), true) {
+        text += &format!(
+            " What helps most on its own is {name} ({}; {} to {}).",
+            change(best.median),
+            change(best.low),
+            change(best.high)
+        );
+    }
+    text += &losses(table, system, case);
+    text += &latency(figure);
+    Some(text)
+}
+
+/// What costs throughput here: an optimisation whose removal makes the default faster.
+fn losses(table: &Table, system: &str, case: &str) -> String {
+    let removed = |name: &&str| {
+        let cell = Cell::new("ablation", system, &without(name), case);
+        Some((table.figure(&cell, "throughput_vs_default")?, (*name).to_owned()))
+    };
+    let gains = OPTIMISATIONS.iter().filter_map(|n| removed(&n)).filter(|(i, _)| i.low > 1.0);
+    match extreme(gains, true) {
+        Some((gain, name)) => format!(
+            " On this machine {name} costs throughput: the default without it is faster ({}; {} to {}).",
+            change(gain.median),
+            change(gain.low),
+            change(gain.high)
+        ),
+        None => " No optimisation costs throughput measurably here.".into(),
+    }
+}
+
+fn latency(figure: impl Fn(&str, &str) -> Option<Interval>) -> String {
+    let (p50, p99) = (Metric::LatencyP50.name(), Metric::LatencyP99.name());
+    let both = |variant: &str| Some((figure(variant, p50)?, figure(variant, p99)?));
+    let (Some(all), Some(none)) = (both(DEFAULT_VARIANT), both(NONE_VARIANT)) else {
+        return String::new();
+    };
+    format!(
+        " At low load the default answers in {} µs (median; p99 {} µs), against {} µs ({} µs) with everything off.",
+        short(all.0.median),
+        short(all.1.median),
+        short(none.0.median),
+        short(none.1.median),
+    )
+}
+
+fn extreme(
+    figures: impl Iterator<Item = (Interval, String)>,
+    largest: bool,
+) -> Option<(Interval, String)> {
+    let order = |a: &(Interval, String), b: &(Interval, String)| a.0.median.total_cmp(&b.0.median);
+    if largest { figures.max_by(order) } else { figures.min_by(order) }
+}
+
+/// `1.02 M (0.98 M to 1.06 M)`.
+pub(crate) fn with_interval(interval: Interval) -> String {
+    format!("{} ({} to {})", short(interval.median), short(interval.low), short(interval.high))
+}
+
+/// What `system`'s ablation panel shows, in one sentence.
+pub(crate) fn ablation_reading(table: &Table, systems: &[String], case: &str) -> String {
+    let mut parts = Vec::new();
+    for name in OPTIMISATIONS {
+        let factors: Vec<f64> = systems
+            .iter()
+            .filter_map(|system| {
+                let cell = Cell::new("ablation", system, &only(name), case);
+                Some(table.figure(&cell, "throughput_vs_none")?.median)
+            })
+            .collect();
+        if let Some(span) = span(&factors, change) {
+            parts.push(format!("{name} alone changes throughput by {span}"));
+        }
+    }
+    if parts.is_empty() { "No verified figures.".into() } else { parts.join("; ") + "." }
+}
+
+/// `low to high`, or one figure when both read alike.
+pub(crate) fn span(values: &[f64], format: fn(f64) -> String) -> Option<String> {
+    let low = values.iter().copied().min_by(f64::total_cmp)?;
+    let high = values.iter().copied().max_by(f64::total_cmp)?;
+    let (low, high) = (format(low), format(high));
+    Some(if low == high { low } else { format!("{low} to {high}") })
+}
+
+/// How much other processes disturbed the run.
+pub(crate) fn disturbed(run: &Run) -> String {
+    let limit = f64::from(FOREIGN_CPU_MAX_PERCENT) / 100.0;
+    let above = run.samples.iter().filter(|sample| sample.foreign_cpu > limit).count();
+    if above == 0 {
+        return "No repetition that counts was disturbed beyond that.".into();
+    }
+    format!(
+        "{above} of {} repetitions stayed disturbed beyond that and are in the figures: read them with care.",
+        run.samples.len()
+    )
+}
