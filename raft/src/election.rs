@@ -7,7 +7,7 @@
 //! complete as the voter's (§5.4.1), and is durable before it is sent; so is the candidate's own.
 
 use quorate_smr::quorum::Quorum;
-use quorate_smr::{Effect, Reason, Refused, ReplicaId, Time, To};
+use quorate_smr::{ReplicaId, Time, To};
 
 use crate::config::ENTRY_OVERHEAD_BYTES;
 use crate::defect::Defect;
@@ -60,7 +60,7 @@ impl Raft {
     }
 
     /// A leader begins with an entry; a full log must first be compacted.
-    fn has_room_for_noop(&mut self) -> bool {
+    pub(crate) fn has_room_for_noop(&mut self) -> bool {
         let needed = self.noop.len() + ENTRY_OVERHEAD_BYTES;
         let bytes_max = self.setup.config.log_bytes_max.saturating_sub(needed);
         self.log.trim_to(bytes_max);
@@ -200,48 +200,6 @@ impl Raft {
         // starts its timer again (§5.2).
         if !waited {
             self.restart_election_timer(now);
-        }
-    }
-
-    /// An old leader asked this replica to take over (thesis §3.10): no pre-vote, no delay.
-    pub(crate) fn on_timeout_now(&mut self, now: Time, out: &mut Out) {
-        if self.has_room_for_noop() {
-            self.start_election(true, now, out);
-        }
-    }
-
-    pub(crate) fn on_transfer(&mut self, to: ReplicaId, now: Time, out: &mut Out) {
-        let admin = Refused::Admin(quorate_smr::Admin::TransferLeadership { to });
-        let (hint, own, members) = (self.leader, self.setup.replica, self.setup.members);
-        let Some((leader, view)) = self.leading(now) else {
-            return out.refuse(admin, Reason::NotLeader { leader: hint });
-        };
-        if !members.contains(to) {
-            return out.refuse(admin, Reason::Invalid);
-        }
-        if to == own {
-            leader.transfer = None;
-            return;
-        }
-        let until = now.after(view.config.election_timeout);
-        leader.transfer = Some(crate::leader::Transfer { to, until, told: false });
-        leader.replicate(to, view, out);
-        leader.hand_over(view, out);
-    }
-}
-
-impl Leader {
-    /// Tells the target of a transfer to campaign, once it holds the whole log.
-    pub(crate) fn hand_over(&mut self, view: crate::leader::View<'_>, out: &mut Out) {
-        let Some(transfer) = self.transfer else { return };
-        if !transfer.told && self.of(transfer.to).matched == view.log.last() {
-            self.transfer = Some(crate::leader::Transfer { told: true, ..transfer });
-            let message = Message::TimeoutNow { term: view.term };
-            out.push(Effect::Send {
-                to: To::One(transfer.to),
-                message,
-                release: quorate_smr::Release::Immediate,
-            });
         }
     }
 }

@@ -99,6 +99,9 @@ impl Leader {
     #[inline]
     pub(crate) fn has_room(&self, id: ReplicaId, view: View<'_>) -> bool {
         let progress = self.of(id);
+        if progress.is_idle() {
+            return true;
+        }
         let unacknowledged = view.log.bytes_between(progress.matched, Slot(progress.next.0 - 1));
         progress.mode == Mode::Replicate
             && progress.entries_in_flight() < view.config.window_entries
@@ -195,7 +198,7 @@ impl Leader {
         for id in view.peers.iter() {
             let round = self.round;
             let progress = self.of_mut(id);
-            progress.next_at_heartbeat = progress.next;
+            progress.set_check(round, view.now, view.config.heartbeat_interval);
             let slot = progress.matched;
             let known = view.log.term_at(slot).map(|term| Position { term, slot });
             let matched = known.unwrap_or(Position::ZERO);

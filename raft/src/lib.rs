@@ -108,6 +108,7 @@ mod replication;
 mod snapshot;
 mod tally;
 mod term;
+mod transfer;
 
 pub use config::{DURATION_MAX, ENTRY_OVERHEAD_BYTES, RaftConfig};
 pub use defect::Defect;

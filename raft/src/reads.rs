@@ -6,7 +6,7 @@
 //! reads; those that arrive meanwhile share the next one. The slot is at least that of the
 //! leader's no-op, before which the leader does not know which of its entries are committed.
 
-use quorate_smr::{Effect, ReadId, Reason, Refused, Slot};
+use quorate_smr::{Effect, ReadId, Reason, Refused, Slot, Time};
 
 use crate::defect::Defect;
 use crate::leader::{Leader, Out, View};
@@ -23,7 +23,7 @@ pub(crate) struct PendingRead {
 }
 
 impl Raft {
-    pub(crate) fn on_read(&mut self, id: ReadId, now: quorate_smr::Time, out: &mut Out) {
+    pub(crate) fn on_read(&mut self, id: ReadId, now: Time, out: &mut Out) {
         let reads_max = self.setup.config.reads_max;
         let quorum = self.rule.phase2();
         let hint = self.leader;
@@ -53,7 +53,7 @@ impl Raft {
     }
 
     /// Looks whether the last answers confirmed a round.
-    pub(crate) fn on_round_answered(&mut self, now: quorate_smr::Time, out: &mut Out) {
+    pub(crate) fn on_round_answered(&mut self, now: Time, out: &mut Out) {
         let quorum = self.rule.phase2();
         if let Some((leader, view)) = self.leading(now) {
             leader.serve_reads(quorum, view, out);

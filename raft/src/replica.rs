@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate_smr::quorum::{Quorum, QuorumRule, ReplicaSet};
 use quorate_smr::{
     Admin, Batch, Effect, Input, JournalCursor, Lsn, Protocol, Reads, Reason, RecoverError,
-    Recovered, Refused, ReplicaId, Role, Setup, Slot, Status, Time, Trusted,
+    Recovered, Refused, ReplicaId, Role, Setup, Slot, Status, Time, To, Trusted,
 };
 
 use crate::config::RaftConfig;
@@ -113,13 +113,13 @@ impl Raft {
         Some((leader, view))
     }
 
-    fn on_message(&mut self, from: ReplicaId, message: Message, now: Time, out: &mut Out) {
-        if !self.peers.contains(from) || !self.accept_term(from, &message, now, out) {
+    fn on_message(&mut self, from: ReplicaId, message: &Message, now: Time, out: &mut Out) {
+        if !self.peers.contains(from) || !self.accept_term(from, message, now, out) {
             return;
         }
-        match message {
-            Message::Append { previous, committed, entries, .. } => {
-                self.on_append(from, previous, committed, &entries, out);
+        match *message {
+            Message::Append { previous, committed, ref entries, .. } => {
+                self.on_append(from, previous, committed, entries, out);
             }
             Message::Appended { upto, .. } => self.on_appended(from, upto, now, out),
             Message::Conflict { previous, hint, .. } => {
@@ -175,7 +175,7 @@ impl Raft {
     }
 
     fn answer_older_term(&self, from: ReplicaId, message: &Message, out: &mut Out) {
-        let to = quorate_smr::To::One(from);
+        let to = To::One(from);
         match message {
             Message::Vote { pre, .. } => {
                 let reply = Message::VoteReply { term: self.term, granted: false, pre: *pre };
@@ -290,7 +290,7 @@ impl Protocol for Raft {
 
     fn handle(&mut self, now: Time, input: Input<Message>, effects: &mut Out) {
         match input {
-            Input::Message { from, message } => self.on_message(from, message, now, effects),
+            Input::Message { from, ref message } => self.on_message(from, message, now, effects),
             Input::Propose { batch } => self.on_propose(batch, now, effects),
             Input::Durable { upto } => self.on_durable(upto, now, effects),
             Input::Tick => self.on_tick(now, effects),

@@ -183,15 +183,14 @@ impl Raft {
         out: &mut Out,
     ) {
         let Some((leader, view)) = self.leading(now) else { return };
-        let latest = leader.round;
-        if round > latest {
+        if round > leader.round {
             return;
         }
         let progress = leader.of_mut(from);
         progress.heard = now;
         progress.round = progress.round.max(round);
-        if round == latest {
-            leader.repair(from, received.min(view.log.last()), view, out);
+        if let Some(expected) = progress.settle_check(round) {
+            leader.repair(from, received.min(view.log.last()), expected, view, out);
         }
         if !leader.reads.is_empty() {
             self.on_round_answered(now, out);
@@ -239,13 +238,20 @@ impl Leader {
         out.send_immediately(to, Message::Append { term, previous, committed, entries });
     }
 
-    /// Compares what a follower has received with what it must have received by its answer to the
-    /// latest heartbeat, and sends again what was lost.
-    fn repair(&mut self, id: ReplicaId, received: Slot, view: View<'_>, out: &mut Out) {
+    /// Compares what a follower has received with what it must have received (everything below
+    /// `expected`), and sends again what was lost.
+    fn repair(
+        &mut self,
+        id: ReplicaId,
+        received: Slot,
+        expected: Slot,
+        view: View<'_>,
+        out: &mut Out,
+    ) {
         let progress = self.of_mut(id);
         match progress.mode {
             Mode::Probe { .. } => progress.mode = Mode::Probe { waiting: false },
-            Mode::Replicate if received.next() < progress.next_at_heartbeat => {
+            Mode::Replicate if received.next() < expected => {
                 progress.rewind_to(received.next());
             }
             // Everything arrived, an acknowledgement is late or lost.

@@ -4,7 +4,7 @@
 //! replaces the log below it, in the journal in one atomic step. A follower that needs entries
 //! which are gone gets the snapshot instead, with the position at which it stands.
 
-use quorate_smr::{ReplicaId, Slot, SnapshotMeta, Time, To};
+use quorate_smr::{Effect, ReplicaId, Slot, SnapshotMeta, Time, To};
 
 use crate::leader::Out;
 use crate::log::Log;
@@ -27,7 +27,7 @@ impl Raft {
         let many = committed.0 - base.0 >= config.snapshot_interval;
         if many || self.log.bytes_between(base, committed) >= config.log_bytes_max / 2 {
             self.snapshot_wanted = Some(committed);
-            out.push(quorate_smr::Effect::TakeSnapshot { slot: committed });
+            out.push(Effect::TakeSnapshot { slot: committed });
         }
     }
 

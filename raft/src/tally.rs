@@ -24,7 +24,7 @@ impl Tally {
     /// If no replica stood at `from`.
     #[inline]
     pub(crate) fn raise(&mut self, from: Slot, to: Slot) {
-        debug_assert!(from <= to);
+        assert!(from <= to, "a match slot never goes back");
         let slots = &mut self.ascending;
         let found = slots.iter().rposition(|slot| *slot == from);
         let mut at = found.expect("a replica stood at the slot from which it moves");

@@ -1,7 +1,7 @@
 //! Linearizable reads by read-index: thesis §6.4, *Raft* §8.
 
 use quorate_raft::{Message, RaftConfig, Term};
-use quorate_smr::{Reason, Refused, ReplicaSet, Role, Slot};
+use quorate_smr::{Protocol, Reason, Refused, ReplicaSet, Role, Slot};
 
 use crate::cluster::{Cluster, r, records};
 
@@ -158,4 +158,26 @@ fn a_leader_with_a_stalled_disk_still_serves_reads() {
     cluster.settle();
     assert_eq!(cluster.node(r(0)).reads.len(), 1);
     assert_eq!(cluster.raft(r(0)).committed(), Slot(1), "the proposal waits for the disks");
+}
+
+#[test]
+fn a_slow_follower_is_repaired_although_reads_start_round_after_round() {
+    let mut cluster = led_by_zero(&RaftConfig::default());
+    cluster.propose(r(0));
+    cluster.wire.retain(|letter| letter.to != r(2));
+    // Replica 1 answers at once, replica 2 always one round late.
+    let mut late = Vec::new();
+    for _ in 0..200 {
+        cluster.now = cluster.now.after(std::time::Duration::from_millis(1));
+        cluster.read(r(0));
+        let now_due = std::mem::take(&mut late);
+        while let Some(index) = cluster.wire.iter().position(|l| l.from == r(1) || l.to == r(1)) {
+            cluster.deliver(index);
+        }
+        late = std::mem::take(&mut cluster.wire);
+        for letter in now_due {
+            cluster.hand_over(letter);
+        }
+    }
+    assert_eq!(cluster.raft(r(2)).status().last, Slot(2), "what it lost was sent again");
 }
