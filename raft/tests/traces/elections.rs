@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
-use quorate_raft::{Message, RaftConfig, Record, Term};
-use quorate_smr::{Admin, Input, Protocol, Reason, Refused, ReplicaId, ReplicaSet, Role};
+use quorate_raft::{Message, Raft, RaftConfig, Record, Term};
+use quorate_smr::{
+    Admin, Effects, Input, Lsn, Protocol, Reason, Recovered, Refused, ReplicaId, ReplicaSet, Role,
+    Seed, Setup, Slot,
+};
 
 use crate::cluster::{Cluster, at, r, records};
 
@@ -309,4 +312,26 @@ fn an_idle_follower_may_sleep_until_its_deadline() {
     assert_eq!(cluster.raft(r(0)).role(), Role::Candidate);
     let timeout = cluster.raft(r(0)).deadline().unwrap().since(deadline);
     assert!(timeout >= Duration::from_millis(300));
+}
+
+#[test]
+fn members_need_not_be_numbered_without_gaps() {
+    let members = set(&[3, 7, 100]);
+    let setup =
+        Setup { members, replica: r(100), ..Setup::new(r(0), 3, Seed(1), RaftConfig::default()) };
+    let mut raft = Raft::recover(setup, Recovered::default(), quorate_smr::Time::ZERO).unwrap();
+    let (mut effects, now) = (Effects::new(), raft.deadline().unwrap());
+    let reply = |term, pre| Input::Message {
+        from: r(7),
+        message: Message::VoteReply { term: Term(term), granted: true, pre },
+    };
+    raft.handle(now, Input::Tick, &mut effects);
+    raft.handle(now, reply(1, true), &mut effects);
+    raft.handle(now, Input::Durable { upto: Lsn(1) }, &mut effects);
+    raft.handle(now, reply(1, false), &mut effects);
+    assert_eq!(raft.role(), Role::Leader);
+    raft.handle(now, Input::Durable { upto: Lsn(2) }, &mut effects);
+    let message = Message::Appended { term: Term(1), upto: Slot(1) };
+    raft.handle(now, Input::Message { from: r(3), message }, &mut effects);
+    assert_eq!(raft.committed(), Slot(1));
 }

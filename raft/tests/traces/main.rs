@@ -7,6 +7,7 @@
 mod bad_input;
 mod cluster;
 mod elections;
+mod encoding;
 #[cfg(feature = "planted-defects")]
 mod planted_defects;
 mod random_histories;
