@@ -53,8 +53,8 @@ impl Pbft {
         }
     }
 
-    /// As primary: a backup passed a batch on; its commands' clients were checked when it was
-    /// opened. Commands that are on their way are not ordered again.
+    /// A peer passed a batch on; its commands' clients were checked when it was opened. The primary
+    /// orders it, except for commands that are on their way. A backup treats it like a client's.
     pub(crate) fn on_request(
         &mut self,
         now: Time,
@@ -62,7 +62,11 @@ impl Pbft {
         proposal: Proposal,
         out: &mut Out,
     ) {
-        if !self.is_active_primary() || proposal.batch().is_empty() {
+        if proposal.batch().is_empty() {
+            return;
+        }
+        if !self.is_active_primary() {
+            self.pass_on(now, &proposal, out);
             return;
         }
         if self.executed.contains_all(proposal.batch()) {
@@ -82,6 +86,17 @@ impl Pbft {
                 }
             }
             Remembered::Known | Remembered::Full => {}
+        }
+    }
+
+    /// As backup: a peer could not get this executed. Passed on once, when it is new.
+    fn pass_on(&mut self, now: Time, proposal: &Proposal, out: &mut Out) {
+        if !self.is_active() || self.executed.contains_all(proposal.batch()) {
+            return;
+        }
+        let remembered = self.pending.remember(proposal.batch(), now, &self.limits);
+        if matches!(remembered, Remembered::New(_)) {
+            out.send_immediately(To::One(self.primary), Message::Request(proposal.clone()));
         }
     }
 
@@ -166,19 +181,18 @@ impl Pbft {
         }
     }
 
-    /// What has waited for long may not have reached the primary.
+    /// What has waited for long may not have reached the primary. A replica that left its view
+    /// alone tells everyone, as a client would: either they get the request executed, or they come
+    /// to suspect the primary, too.
     pub(crate) fn resend_pending(&mut self, now: Time, out: &mut Out) {
-        if !self.is_active() || self.is_primary() {
+        if self.is_active_primary() {
             return;
         }
-        let interval = self.limits.retransmit_interval;
-        let Some(oldest) = self.pending.oldest() else { return };
-        if now.since(oldest) < interval {
-            return;
-        }
-        let first = self.pending.batches().next().cloned();
-        if let Some(proposal) = first.and_then(|batch| Proposal::new(batch).ok()) {
-            out.send_immediately(To::One(self.primary), Message::Request(proposal));
+        let to = if self.is_active() { To::One(self.primary) } else { To::Others };
+        for batch in self.pending.older_than(now, self.limits.retransmit_interval) {
+            if let Ok(proposal) = Proposal::new(batch.clone()) {
+                out.send_immediately(to, Message::Request(proposal));
+            }
         }
     }
 
