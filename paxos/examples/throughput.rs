@@ -9,14 +9,13 @@
 //! proposes the next; `open N` keeps N batches in flight. Each line is the median of five runs.
 //! Sealing the batches is outside the timed part.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use quorate_paxos::{Message, Paxos, PaxosConfig, Record};
 use quorate_smr::testing::plain_batch;
 use quorate_smr::{
-    Batch, Digest, Effect, Effects, GroupId, Input, Lsn, Protocol, Recovered, ReplicaId, Role,
-    Seed, Setup, SnapshotMeta, Time,
+    Batch, Digest, Effect, Effects, GroupId, Input, Lsn, Protocol, Recovered, ReplicaId,
+    ReplicaSet, Role, Seed, Setup, SnapshotMeta, Time,
 };
 
 const REPLICAS: usize = 3;
@@ -29,7 +28,7 @@ struct Cluster {
     replicas: Vec<Paxos>,
     appended: Vec<Lsn>,
     committed: Vec<u64>,
-    wire: VecDeque<(usize, usize, Message)>,
+    wire: Vec<(usize, usize, Message)>,
     effects: Effects<Message, Record>,
 }
 
@@ -44,57 +43,68 @@ impl Cluster {
             replicas: (0..REPLICAS).map(start).collect(),
             appended: vec![Lsn::ZERO; REPLICAS],
             committed: vec![0; REPLICAS],
-            wire: VecDeque::new(),
+            wire: Vec::new(),
             effects: Effects::new(),
         }
     }
 
     /// Hands `input` over, then reports all durable steps at once, as a fast disk would.
     fn input(&mut self, at: usize, input: Input<Message>) {
-        let mut next = Some(input);
-        while let Some(input) = next.take() {
-            self.replicas[at].handle(Time::ZERO, input, &mut self.effects);
+        self.replicas[at].handle(Time::ZERO, input, &mut self.effects);
+        loop {
             let before = self.appended[at];
-            for effect in self.effects.drain() {
-                match effect {
-                    Effect::Send { to, message, .. } => {
-                        let members = quorate_smr::ReplicaSet::first(REPLICAS);
-                        let mut receivers = to.receivers(ReplicaId(at as u8), members).iter();
-                        let first = receivers.next();
-                        for receiver in receivers {
-                            self.wire.push_back((at, receiver.0 as usize, message.clone()));
-                        }
-                        if let Some(first) = first {
-                            self.wire.push_back((at, first.0 as usize, message));
-                        }
-                    }
-                    Effect::Append { .. } | Effect::Compact { .. } => {
-                        self.appended[at] = self.appended[at].next();
-                    }
-                    Effect::Commit { slot, .. } => self.committed[at] = slot.0,
-                    Effect::TakeSnapshot { slot } => {
-                        let snapshot = SnapshotMeta { slot, digest: Digest::default(), bytes: 0 };
-                        next = Some(Input::SnapshotTaken { snapshot });
-                    }
-                    _ => {}
-                }
+            let snapshot = self.carry_out(at);
+            let upto = self.appended[at];
+            if let Some(snapshot) = snapshot {
+                let input = Input::SnapshotTaken { snapshot };
+                self.replicas[at].handle(Time::ZERO, input, &mut self.effects);
             }
-            if self.appended[at] > before {
-                let upto = self.appended[at];
-                match next.take() {
-                    None => next = Some(Input::Durable { upto }),
-                    Some(taken) => {
-                        self.input(at, Input::Durable { upto });
-                        next = Some(taken);
-                    }
-                }
+            if upto > before {
+                let input = Input::Durable { upto };
+                self.replicas[at].handle(Time::ZERO, input, &mut self.effects);
+            }
+            if self.effects.is_empty() {
+                return;
             }
         }
     }
 
+    /// Carries out the effects of `at`; the snapshot that it wants, if any.
+    fn carry_out(&mut self, at: usize) -> Option<SnapshotMeta> {
+        let members = ReplicaSet::first(REPLICAS);
+        let mut wanted = None;
+        for effect in self.effects.drain() {
+            match effect {
+                Effect::Send { to, message, .. } => {
+                    let mut receivers = to.receivers(ReplicaId(at as u8), members).iter();
+                    let first = receivers.next();
+                    for receiver in receivers {
+                        self.wire.push((at, receiver.0 as usize, message.clone()));
+                    }
+                    if let Some(first) = first {
+                        self.wire.push((at, first.0 as usize, message));
+                    }
+                }
+                Effect::Append { .. } | Effect::Compact { .. } => {
+                    self.appended[at] = self.appended[at].next();
+                }
+                Effect::Commit { slot, .. } => self.committed[at] = slot.0,
+                Effect::TakeSnapshot { slot } => {
+                    wanted = Some(SnapshotMeta { slot, digest: Digest::default(), bytes: 0 });
+                }
+                _ => {}
+            }
+        }
+        wanted
+    }
+
     fn settle(&mut self) {
-        while let Some((from, to, message)) = self.wire.pop_front() {
-            self.input(to, Input::Message { from: ReplicaId(from as u8), message });
+        let mut wire = Vec::new();
+        while !self.wire.is_empty() {
+            std::mem::swap(&mut wire, &mut self.wire);
+            for (from, to, message) in wire.drain(..) {
+                self.input(to, Input::Message { from: ReplicaId(from as u8), message });
+            }
         }
     }
 
@@ -135,6 +145,13 @@ fn run(batches: &[Batch], open: usize, total: usize) -> f64 {
 }
 
 fn main() {
+    eprintln!(
+        "sizes: message {} effect {} input {} record {}",
+        size_of::<Message>(),
+        size_of::<Effect<Message, Record>>(),
+        size_of::<Input<Message>>(),
+        size_of::<Record>()
+    );
     println!("{:>8} {:>8} {:>14} {:>14}", "commands", "open", "batches/s", "commands/s");
     for commands in [1, 64] {
         let batches = batches(commands);

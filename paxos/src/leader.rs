@@ -1,7 +1,7 @@
 //! Phase 2: the leader proposes one value for each slot, many slots at a time.
 //!
 //! *Paxos Made Simple* §3; pipelining as in van Renesse and Altinbuken, *Paxos Made Moderately
-//! Complex*, §2.3 (WINDOW). An accept leaves at once, beside the leader's own disk write; the
+//! Complex*, 2015 (WINDOW). An accept leaves at once, beside the leader's own disk write; the
 //! leader's own acceptance counts once it is durable. Acknowledgements are cumulative, so a slot is
 //! decided when a phase 2 quorum has acknowledged it.
 //!
@@ -19,6 +19,9 @@ use crate::log;
 use crate::message::Message;
 use crate::reads::PendingRead;
 use crate::replica::{Mode, Out, Paxos};
+
+/// Groups up to this size count their quorums in a small array.
+const SMALL_GROUP: usize = 8;
 
 /// Phase 2 under way, under the ballot that the own acceptor promised.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +43,7 @@ pub(crate) struct Leading {
 
 /// What the leader knows of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Progress {
+pub(crate) struct Progress {
     /// It accepted everything up to here.
     upto: Slot,
     /// What `upto` was at the last heartbeat: no progress since means that something was lost.
@@ -48,7 +51,7 @@ struct Progress {
     /// When it was last heard.
     heard: Time,
     /// The last probe that it answered.
-    probe: u64,
+    pub(crate) probe: u64,
 }
 
 /// A handover under way.
@@ -172,19 +175,18 @@ impl Paxos {
     }
 
     /// The largest value that `count` of the members, this one with `own`, have reached.
-    pub(crate) fn reached_by(&self, count: usize, own: u64, of: fn(&PeerView) -> u64) -> u64 {
+    pub(crate) fn reached_by(&self, count: usize, own: u64, of: fn(&Progress) -> u64) -> u64 {
         let Mode::Leading(leading) = &self.mode else { return 0 };
-        let mut reached = [0; REPLICAS_MAX];
-        let mut members = 0;
-        for id in self.setup.members.iter() {
-            let peer = leading.peers[id.0 as usize];
-            let view = PeerView { upto: peer.upto, probe: peer.probe };
-            reached[members] = if id == self.me() { own } else { of(&view) };
-            members += 1;
+        let one = |id: ReplicaId| {
+            let peer = &leading.peers[id.0 as usize];
+            if id == self.me() { own } else { of(peer) }
+        };
+        // The array lives on the stack; a small one is cheaper to clear.
+        if self.setup.members.len() <= SMALL_GROUP {
+            nth_largest(&mut [0; SMALL_GROUP], self.setup.members.iter().map(one), count)
+        } else {
+            nth_largest(&mut [0; REPLICAS_MAX], self.setup.members.iter().map(one), count)
         }
-        let reached = &mut reached[..members];
-        reached.sort_unstable_by(|a, b| b.cmp(a));
-        reached[count - 1]
     }
 
     /// Decides every slot that a phase 2 quorum accepted.
@@ -311,8 +313,15 @@ impl Paxos {
     }
 }
 
-/// The parts of a peer's progress that a quorum can be counted over.
-pub(crate) struct PeerView {
-    pub(crate) upto: Slot,
-    pub(crate) probe: u64,
+/// The `count`-th largest of `values`, using `scratch`.
+#[inline]
+fn nth_largest(scratch: &mut [u64], values: impl Iterator<Item = u64>, count: usize) -> u64 {
+    let mut filled = 0;
+    for value in values {
+        scratch[filled] = value;
+        filled += 1;
+    }
+    let filled = &mut scratch[..filled];
+    filled.sort_unstable_by(|a, b| b.cmp(a));
+    filled[count - 1]
 }

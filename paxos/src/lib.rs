@@ -97,11 +97,11 @@
 //! | `ballot` | the order of ballots | *Paxos Made Simple* §2.2 |
 //! | `acceptor` | promises and acceptances | *Paxos Made Simple* §2.2 |
 //! | `proposer` | phase 1, adoption, no-ops | *Paxos Made Simple* §2.2, §3 |
-//! | `leader` | phase 2, windows, retransmission, handover | *Paxos Made Moderately Complex* §2.3 |
+//! | `leader` | phase 2, windows, retransmission, handover | *Paxos Made Moderately Complex* (WINDOW) |
 //! | `learner` | decisions, catching up | *Paxos Made Simple* §2.3 |
-//! | `election` | who may stand | *OmniPaxos* §5 (the idea) |
-//! | `reads` | linearizable reads | *Paxos Made Live* §5.2 |
-//! | `snapshot`, `recovery` | what is kept and how it comes back | *Paxos Made Live* §5.1 |
+//! | `election` | who may stand | *Omni-Paxos* (the idea) |
+//! | `reads` | linearizable reads | *Paxos Made Live* §5.2 (the problem) |
+//! | `snapshot`, `recovery` | what is kept and how it comes back | *Paxos Made Live* §5.5 |
 //!
 //! Papers: L. Lamport, *The Part-Time Parliament* (1998) and *Paxos Made Simple* (2001); R. van
 //! Renesse, D. Altinbuken, *Paxos Made Moderately Complex* (2015); H. Howard, D. Malkhi, A.

@@ -4,9 +4,9 @@
 //! prefix, asks a phase 2 quorum whether anybody promised a higher ballot, and serves the read at
 //! the noted slot once the quorum, *asked after the read arrived*, has said no. Any later leader's
 //! phase 1 quorum shares an acceptor with it, so that leader decided nothing before the read began.
-//! What its predecessors decided is among the values adopted in its phase 1 (Chandra, Griesemer,
-//! Redstone, *Paxos Made Live*, §5.2, on why a new leader must first catch up with those), so a
-//! read also waits until these are decided.
+//! (Chandra, Griesemer, Redstone, *Paxos Made Live*, §5.2: why a local copy alone may not answer.)
+//! What a leader's predecessors decided is among the values adopted in its phase 1, so a read also
+//! waits until these are decided.
 //!
 //! What always holds: at most `reads_max` reads wait; each ends as ready or refused.
 

@@ -1,6 +1,6 @@
 //! Snapshots: taken to shorten the log, sent to peers that need what the log no longer holds.
 //!
-//! *Paxos Made Live* §5.1. What always holds: the journal is cut only in one step with the records
+//! *Paxos Made Live* §5.5. What always holds: the journal is cut only in one step with the records
 //! that are still needed; acceptances above the snapshot survive both taking and installing one.
 
 use std::collections::BTreeMap;

@@ -70,7 +70,7 @@ fn crash_after(deliveries: usize, victim: ReplicaId, hold_disk: bool) {
     for _ in 0..deliveries {
         pump.deliver_one();
     }
-    let decided = replicas(3).map(|id| pump.payloads(id)).max_by_key(Vec::len).unwrap();
+    let decided = replicas(3).map(|id| pump.payloads(id)).max_by_key(Vec::len).expect("replicas");
     pump.crash(victim);
     pump.restart(victim);
     pump.advance(Duration::from_secs(2));
@@ -80,7 +80,7 @@ fn crash_after(deliveries: usize, victim: ReplicaId, hold_disk: bool) {
     for id in replicas(3) {
         let payloads = pump.payloads(id);
         assert!(payloads.starts_with(&decided), "{id} lost a decision after {deliveries}");
-        assert_eq!(payloads.last().unwrap(), b"four", "{id}");
+        assert_eq!(payloads.last().expect("decided"), b"four", "{id}");
     }
     pump.assert_agreement();
 }
@@ -105,7 +105,7 @@ fn all_replicas_can_crash_at_once() {
     for _ in 0..25 {
         pump.deliver_one();
     }
-    let decided = replicas(5).map(|id| pump.payloads(id)).max_by_key(Vec::len).unwrap();
+    let decided = replicas(5).map(|id| pump.payloads(id)).max_by_key(Vec::len).expect("replicas");
     pump.lose_where(|_| true);
     for id in replicas(5) {
         pump.crash(id);

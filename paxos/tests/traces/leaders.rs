@@ -194,7 +194,7 @@ fn the_window_bounds_open_slots_and_bytes() {
     assert_eq!(pump.payloads(leader).len(), 1);
 }
 
-/// Howard, Malkhi, Spiegelman, *Flexible Paxos* (2016), §5: four replicas, phase 2 quorums of two,
+/// Howard, Malkhi, Spiegelman, *Flexible Paxos* (2016): four replicas, phase 2 quorums of two,
 /// phase 1 quorums of three.
 #[test]
 fn flexible_quorums_decide_with_few_and_elect_with_many() {

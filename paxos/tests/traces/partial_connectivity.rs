@@ -1,5 +1,5 @@
 //! Partial connectivity: links fail one by one, so that replicas disagree about who is up.
-//! The scenarios of Ng, Haridi, Carbone, *OmniPaxos* (EuroSys 2023), §2, and one-way variants.
+//! The scenarios of Ng, Haridi, Carbone, *Omni-Paxos* (EuroSys 2023), and one-way variants.
 //! Each demands progress: what is proposed after the fault is decided.
 
 use std::time::Duration;

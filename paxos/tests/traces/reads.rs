@@ -64,8 +64,8 @@ fn an_answer_to_an_older_question_confirms_nothing() {
     assert_eq!(pump.reads(leader).len(), 1);
 }
 
-/// Chandra, Griesemer, Redstone, *Paxos Made Live* (2007), §5.2: a new leader must not answer from
-/// its copy before it has completed what its predecessor left open.
+/// A new leader must not answer from its copy before it has completed what its predecessor left
+/// open: the predecessor may have decided it, and acknowledged it to a client.
 #[test]
 fn a_read_at_a_new_leader_waits_for_the_adopted_values() {
     let mut solo = Solo::new(3, PaxosConfig::default());

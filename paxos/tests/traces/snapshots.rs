@@ -1,5 +1,5 @@
 //! Snapshots: the log stays short, and those who fell behind it get the snapshot.
-//! *Paxos Made Live* §5.1.
+//! *Paxos Made Live* §5.5.
 
 use std::time::Duration;
 
