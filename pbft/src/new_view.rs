@@ -226,3 +226,6 @@ pub(crate) fn base_certificate(new_view: &SignedNewView) -> Option<&Arc<Checkpoi
     let proofs = content.changes.iter().filter_map(|change| change.content.certificate.as_ref());
     proofs.into_iter().find(|proof| proof.slot == content.base)
 }
+
+#[cfg(test)]
+mod tests;
