@@ -10,7 +10,7 @@ const OURS: ClusterId = ClusterId(5);
 
 fn frame<M: serde::Serialize>(message: &M) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encode(OURS, GroupId(0), r(1), message, &mut bytes).unwrap();
+    encode(OURS, GroupId(0), r(1), message, &mut bytes).expect("within the frame limit");
     bytes
 }
 
