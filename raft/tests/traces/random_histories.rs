@@ -103,10 +103,16 @@ pub(crate) struct History {
 pub(crate) fn history() -> impl Strategy<Value = History> {
     let replicas = prop_oneof![Just(1usize), Just(2), Just(3), Just(3), Just(5)];
     let snapshot_interval = prop_oneof![Just(3u64), Just(1000)];
+    // Room for two dozen entries, or for all that a history can propose.
+    let log_bytes_max = prop_oneof![Just(4usize << 10), Just(1 << 20)];
     let ops = proptest::collection::vec(op(), 0..600);
-    (replicas, any::<bool>(), any::<bool>(), snapshot_interval, ops).prop_map(
-        |(replicas, pre_vote, check_quorum, snapshot_interval, ops)| {
-            let config = config(pre_vote, check_quorum, snapshot_interval);
+    (replicas, any::<bool>(), any::<bool>(), snapshot_interval, log_bytes_max, ops).prop_map(
+        |(replicas, pre_vote, check_quorum, snapshot_interval, log_bytes_max, ops)| {
+            let config = RaftConfig {
+                log_bytes_max,
+                uncommitted_bytes_max: log_bytes_max / 4,
+                ..config(pre_vote, check_quorum, snapshot_interval)
+            };
             History { replicas, config, ops }
         },
     )
