@@ -1,7 +1,7 @@
 //! How fast four replicas agree, on one thread, driven by hand: the protocol and its cryptography
 //! alone, without queues, threads, disks or execution.
 //!
-//! `cargo run --release -p quorate-pbft --example throughput [seconds-per-row]`
+//! `cargo run --release -p quorate-pbft --example throughput [seconds-per-row] [batch]`
 //!
 //! Each row proposes batches of 128-byte commands at the primary, keeps a few in flight, and ends
 //! when all four replicas committed them. Every message is sealed (a MAC for each receiver) and
@@ -209,10 +209,14 @@ fn row(config: &PbftConfig, commands: usize, in_flight: usize, duration: Duratio
 
 fn main() {
     let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1.0);
+    let sizes: Vec<usize> = match std::env::args().nth(2).and_then(|text| text.parse().ok()) {
+        Some(size) => vec![size],
+        None => vec![1, 64, 1024],
+    };
     println!("4 replicas, 1 thread, 128-byte commands, 8 batches in flight");
     println!("{:>14} {:>6} {:>12} {:>14}", "client auth", "batch", "batches/s", "commands/s");
     for client_auth in [false, true] {
-        for commands in [1, 64, 1024] {
+        for commands in sizes.clone() {
             let config = PbftConfig { client_auth, ..PbftConfig::default() };
             let mut rates: Vec<f64> = (0..5)
                 .map(|_| row(&config, commands, 8, Duration::from_secs_f64(seconds / 5.0)))

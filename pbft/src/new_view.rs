@@ -169,15 +169,16 @@ pub(crate) fn check_change(
     if !public.verifies(change.content.replica, signed, change.signature) {
         return Err(AuthError::Forged);
     }
-    if let Some(proof) = &change.content.certificate {
-        if !proven.contains(proof) {
+    match &change.content.certificate {
+        Some(proof) if !proven.contains(proof) => {
             if !proof.is_valid(public, limits.checkpoint_interval) {
                 return Err(AuthError::Forged);
             }
             proven.push(Arc::clone(proof));
+            Ok(())
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Verifies a NEW-VIEW: the right primary signed it, it carries well-formed, signed view changes of

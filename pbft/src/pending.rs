@@ -145,8 +145,8 @@ impl Pending {
             return Some(batch.clone());
         }
         let mut builder = BatchBuilder::new(batch.header().group);
-        let kept = body.commands().zip(&fresh).filter(|(_, fresh)| **fresh);
-        kept.map(|(command, _)| builder.push(&command)).collect::<Result<(), _>>().ok()?;
+        let mut kept = body.commands().zip(&fresh).filter(|(_, fresh)| **fresh);
+        kept.try_for_each(|(command, _)| builder.push(&command)).ok()?;
         Some(builder.seal(None))
     }
 }

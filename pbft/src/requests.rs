@@ -42,11 +42,11 @@ impl Pbft {
     fn wait_for(&mut self, now: Time, proposal: &Proposal, out: &mut Out) {
         let batch = proposal.batch();
         // A repetition of what was executed is passed on, but it is no reason to suspect anyone.
-        if !self.executed.contains_all(batch) {
-            if self.pending.remember(batch, now, &self.limits) == Remembered::Full {
-                out.refuse(Refused::Proposal(batch.clone()), Reason::Busy);
-                return;
-            }
+        if !self.executed.contains_all(batch)
+            && self.pending.remember(batch, now, &self.limits) == Remembered::Full
+        {
+            out.refuse(Refused::Proposal(batch.clone()), Reason::Busy);
+            return;
         }
         if self.is_active() {
             out.send_immediately(To::One(self.primary), Message::Request(proposal.clone()));

@@ -54,10 +54,10 @@ impl Pbft {
             }
             Phase::Active | Phase::Changing => None,
         };
-        if let Some(message) = message {
-            if self.may_answer(now, from, Cost::Large) {
-                out.send(To::One(from), message);
-            }
+        if let Some(message) = message
+            && self.may_answer(now, from, Cost::Large)
+        {
+            out.send(To::One(from), message);
         }
     }
 

@@ -88,10 +88,10 @@ impl Pbft {
     fn join_view_change(&mut self, now: Time, out: &mut Out) {
         let views = self.changes.iter().flatten().map(|change| change.content.view);
         let higher: Vec<View> = views.filter(|view| *view > self.view).collect();
-        if higher.len() >= self.group.weak() {
-            if let Some(view) = higher.into_iter().min() {
-                self.start_view_change(now, view, out);
-            }
+        if higher.len() >= self.group.weak()
+            && let Some(view) = higher.into_iter().min()
+        {
+            self.start_view_change(now, view, out);
         }
     }
 
