@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use quorate_smr::batch::BATCH_RAW_BYTES_MAX;
 use quorate_smr::{QuorumRule, RecoverError, ReplicaSet};
 
 /// The largest window in slots that a configuration may ask for.
@@ -138,7 +139,10 @@ impl PaxosConfig {
             "log_bytes_max must be at least four times window_bytes_max",
         )?;
         require(self.snapshot_interval >= 1, "snapshot_interval must be at least one slot")?;
-        require(self.page_bytes_max >= 1, "page_bytes_max must be above zero")?;
+        require(
+            (1..=BATCH_RAW_BYTES_MAX).contains(&self.page_bytes_max),
+            "page_bytes_max must be between 1 and the largest batch, so that a page fits a frame",
+        )?;
         require(self.page_slots_max >= 1, "page_slots_max must be above zero")?;
         require(self.reads_max >= 1, "reads_max must be above zero")?;
         Ok(match self.quorums {

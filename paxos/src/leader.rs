@@ -135,7 +135,7 @@ impl Paxos {
         assert!(slot == leading.last.next(), "one value for each slot, in order");
         leading.last = slot;
         let decided = self.acceptor.log.decided();
-        let message = Message::Accept { ballot, slot, decided, batch: batch.clone() };
+        let message = Message::Accept { round: ballot.round, slot, decided, batch: batch.clone() };
         effects.send_immediately(To::Others, message);
         self.record_acceptance(slot, ballot, batch, effects);
     }
@@ -273,7 +273,8 @@ impl Paxos {
             let open = log.values(peer.upto.max(decided).next());
             for (slot, _, batch) in open.take(config.page_slots_max) {
                 bytes += batch.len();
-                let message = Message::Accept { ballot, slot, decided, batch: batch.clone() };
+                let message =
+                    Message::Accept { round: ballot.round, slot, decided, batch: batch.clone() };
                 effects.send_immediately(To::One(id), message);
                 if bytes >= config.page_bytes_max {
                     break;

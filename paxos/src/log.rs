@@ -174,3 +174,83 @@ impl Log {
         freed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate_smr::GroupId;
+    use quorate_smr::testing::plain_batch;
+
+    use super::*;
+
+    const UNDER: Ballot = Ballot { round: 1, replica: quorate_smr::ReplicaId(1) };
+
+    fn batch(text: &str) -> Batch {
+        plain_batch(GroupId(0), 1, &[text.as_bytes()])
+    }
+
+    fn put(log: &mut Log, slot: u64, text: &str) {
+        log.put(Slot(slot), UNDER, Lsn(slot), batch(text));
+    }
+
+    /// The sums that the log keeps, counted anew.
+    fn assert_sums(log: &Log) {
+        let sum = |from: Slot| log.values(from).map(|(_, _, batch)| cost(batch)).sum::<usize>();
+        assert_eq!(log.bytes(), sum(Slot(1)));
+        assert_eq!(log.open_bytes(), sum(log.decided().next()));
+    }
+
+    #[test]
+    fn slots_between_acceptances_stay_empty() {
+        let mut log = Log::new(Slot(10));
+        put(&mut log, 14, "d");
+        put(&mut log, 11, "a");
+        let held: Vec<u64> = log.values(Slot(1)).map(|(slot, _, _)| slot.0).collect();
+        assert_eq!(held, [11, 14]);
+        assert_eq!(
+            (log.batch(Slot(12)), log.ballot(Slot(13)), log.lsn(Slot(10))),
+            (None, None, None)
+        );
+        assert_eq!(log.values(Slot(12)).next().map(|(slot, _, _)| slot), Some(Slot(14)));
+        assert_eq!(log.values(Slot(u64::MAX)).count(), 0);
+        assert_sums(&log);
+    }
+
+    #[test]
+    fn the_sums_follow_every_change() {
+        let mut log = Log::new(Slot::ZERO);
+        for slot in 1..=6 {
+            put(&mut log, slot, "value");
+            assert_sums(&log);
+        }
+        put(&mut log, 5, "a longer value than before");
+        assert_sums(&log);
+        (0..4).for_each(|_| log.decide_next());
+        assert_sums(&log);
+        log.drop_upto(Slot(3), 1, usize::MAX);
+        assert_eq!(log.base(), Slot(2));
+        assert_sums(&log);
+        log.drop_upto(Slot(4), 9, 0);
+        assert_eq!(log.base(), Slot(4));
+        assert_sums(&log);
+        log.rebase(Slot(5));
+        assert_eq!((log.base(), log.decided(), log.last()), (Slot(5), Slot(5), Slot(6)));
+        assert_sums(&log);
+        log.rebase(Slot(90));
+        assert_eq!((log.bytes(), log.last(), log.decided()), (0, Slot(90), Slot(90)));
+    }
+
+    #[test]
+    #[should_panic(expected = "must not change")]
+    fn a_decided_slot_is_never_replaced() {
+        let mut log = Log::new(Slot::ZERO);
+        put(&mut log, 1, "a");
+        log.decide_next();
+        put(&mut log, 1, "b");
+    }
+
+    #[test]
+    #[should_panic(expected = "holds its value")]
+    fn an_empty_slot_is_never_decided() {
+        Log::new(Slot::ZERO).decide_next();
+    }
+}

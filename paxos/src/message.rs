@@ -7,7 +7,7 @@
 use quorate_smr::{Batch, GroupId, Slot};
 use serde::{Deserialize, Serialize};
 
-use crate::ballot::Ballot;
+use crate::ballot::{Ballot, ROUND_MAX};
 
 /// The largest slot that is ever used or believed.
 pub const SLOT_MAX: Slot = Slot(1 << 60);
@@ -67,10 +67,11 @@ pub enum Message {
         /// The higher ballot.
         promised: Ballot,
     },
-    /// Phase 2a. Leaves before it is durable at the leader.
+    /// Phase 2a. Leaves before it is durable at the leader. Only the round of the ballot is sent: its
+    /// replica is the sender. That keeps every effect within 128 bytes, which are copied inline.
     Accept {
-        /// The leader's ballot.
-        ballot: Ballot,
+        /// The round of the leader's ballot.
+        round: u64,
         /// The slot.
         slot: Slot,
         /// All slots up to here are decided.
@@ -160,8 +161,8 @@ impl Message {
                     && next.is_none_or(|next| next > end && slot(&next))
             }
             Self::Refuse { promised } => promised.is_plausible(),
-            Self::Accept { ballot, slot: at, decided, batch } => {
-                ballot.is_plausible()
+            Self::Accept { round, slot: at, decided, batch } => {
+                *round <= ROUND_MAX
                     && slot(at)
                     && at.0 > 0
                     && slot(decided)
@@ -182,6 +183,42 @@ impl Message {
             }
             Self::Snapshot { decided } => slot(decided),
             Self::TakeOver { ballot } => ballot.is_plausible(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_smr::{ClusterId, ReplicaId, wire};
+
+    use super::*;
+
+    /// The hot effects are copied inline up to this size; see [`Message::Accept`].
+    const EFFECT_BYTES_MAX: usize = 128;
+
+    #[test]
+    fn an_effect_stays_within_the_size_that_is_copied_inline() {
+        type Effect = quorate_smr::Effect<Message, crate::Record>;
+        assert!(size_of::<Effect>() <= EFFECT_BYTES_MAX, "{}", size_of::<Effect>());
+    }
+
+    #[test]
+    fn every_message_survives_encoding() {
+        let ballot = Ballot { round: 7, replica: ReplicaId(2) };
+        let batch = Batch::empty(GroupId(3));
+        let accepted = vec![Acceptance { slot: Slot(4), ballot, batch: batch.clone() }];
+        let (from, decided, next) = (Slot(4), Slot(3), Some(Slot(9)));
+        let messages = [
+            Message::Promise { ballot, from, decided, accepted, next },
+            Message::Accept { round: 7, slot: Slot(4), decided, batch: batch.clone() },
+            Message::Decisions { from, batches: vec![batch], decided },
+        ];
+        for message in messages {
+            let cluster = ClusterId(5);
+            let mut frame = Vec::new();
+            wire::encode(cluster, GroupId(3), ReplicaId(2), &message, &mut frame).unwrap();
+            let (_, again): (_, Message) = wire::decode(&frame, cluster).unwrap();
+            assert_eq!(again, message);
         }
     }
 }

@@ -129,7 +129,8 @@ impl Paxos {
             return;
         }
         match message {
-            Message::Accept { ballot, slot, decided, batch } => {
+            Message::Accept { round, slot, decided, batch } => {
+                let ballot = Ballot { round, replica: from };
                 if self.follow(now, from, ballot, effects) {
                     self.accept(slot, ballot, batch, effects);
                     self.learn(ballot, decided, effects);

@@ -60,8 +60,8 @@ fn message() -> impl Strategy<Value = Message> {
             }
         ),
         any_ballot().prop_map(|promised| Message::Refuse { promised }),
-        (any_ballot(), slot(), slot(), any_batch()).prop_map(|(ballot, slot, decided, batch)| {
-            Message::Accept { ballot, slot, decided, batch }
+        (number(), slot(), slot(), any_batch()).prop_map(|(round, slot, decided, batch)| {
+            Message::Accept { round, slot, decided, batch }
         }),
         (any_ballot(), slot()).prop_map(|(ballot, upto)| Message::Accepted { ballot, upto }),
         (any_ballot(), slot()).prop_map(|(ballot, decided)| Message::Decide { ballot, decided }),
@@ -140,7 +140,10 @@ fn strangers_are_ignored() {
     let mut solo = Solo::new(3, PaxosConfig::default());
     assert!(solo.hear(r(7), accept(ballot(1, 7), 1, 0, "v")).is_empty());
     assert!(solo.hear(r(0), accept(ballot(1, 0), 1, 0, "v")).is_empty(), "from itself");
-    assert!(solo.hear(r(1), accept(ballot(1, 2), 1, 0, "v")).is_empty(), "not its ballot");
+    let decided = Slot(1);
+    let not_its_ballot = Message::Decide { ballot: ballot(1, 2), decided };
+    assert!(solo.hear(r(1), not_its_ballot).is_empty());
+    assert_eq!(solo.replica.promised(), Ballot::ZERO);
     assert!(solo.accepted().is_empty());
 }
 

@@ -43,7 +43,8 @@ fn ballot(round: u64, replica: u8) -> Ballot {
 }
 
 fn accept(ballot: Ballot, slot: u64, decided: u64, text: &str) -> Message {
-    Message::Accept { ballot, slot: Slot(slot), decided: Slot(decided), batch: batch(text) }
+    let round = ballot.round;
+    Message::Accept { round, slot: Slot(slot), decided: Slot(decided), batch: batch(text) }
 }
 
 fn prepare(ballot: Ballot, from: u64) -> Message {
