@@ -21,8 +21,9 @@ use crate::replica::{Mode, Out, Paxos};
 pub(crate) struct Election {
     /// The leader followed.
     pub(crate) leader: Option<ReplicaId>,
-    /// When the leader was last heard, or a candidate given a promise.
-    contact: Option<Time>,
+    /// When the leader was last heard, a candidate given a promise, or this replica started: it may
+    /// have a leader that it has not heard yet.
+    contact: Time,
     /// From when `timeout` counts.
     since: Time,
     /// How long to wait from there for a leader; drawn anew for each attempt.
@@ -46,7 +47,7 @@ pub(crate) struct Canvass {
 
 impl Election {
     pub(crate) const fn new(now: Time, timeout: Duration, seen: Ballot) -> Self {
-        Self { leader: None, contact: None, since: now, timeout, seen, attempts: 0 }
+        Self { leader: None, contact: now, since: now, timeout, seen, attempts: 0 }
     }
 
     /// Waits `timeout` from `now` on.
@@ -71,19 +72,19 @@ impl Election {
     #[inline]
     pub(crate) const fn heard_leader(&mut self, now: Time, leader: ReplicaId) {
         self.leader = Some(leader);
-        self.contact = Some(now);
+        self.contact = now;
         self.since = now;
     }
 
     /// A candidate got this replica's promise: leave it the time to become the leader.
     pub(crate) const fn yield_to(&mut self, now: Time) {
         self.leader = None;
-        self.contact = Some(now);
+        self.contact = now;
         self.since = now;
     }
 
     fn hears_leader(&self, now: Time, config: &PaxosConfig) -> bool {
-        self.contact.is_some_and(|contact| now.since(contact) < config.election_timeout_min)
+        now.since(self.contact) < config.election_timeout_min
     }
 }
 

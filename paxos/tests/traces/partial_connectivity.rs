@@ -158,3 +158,23 @@ fn a_leader_that_nobody_hears_is_replaced() {
     assert!(steps_with_progress(&mut pump, 5_000) >= 400);
     assert_ne!(pump.replica(leader).status().role, Role::Leader);
 }
+
+/// A replica that has just started may have a leader that it has not heard yet; it does not vouch
+/// for there being none.
+#[test]
+fn a_middle_that_restarts_does_not_help_the_far_end_to_depose_the_leader() {
+    let mut pump = pump(3);
+    let leader = pump.run_until_leader();
+    let [middle, far] = others(3, leader)[..] else { panic!("two others") };
+    pump.cut(leader, far);
+    pump.cut(far, leader);
+    let epoch = pump.replica(leader).status().epoch;
+    for _ in 0..50 {
+        pump.advance(Duration::from_millis(97));
+        pump.crash(middle);
+        pump.restart(middle);
+    }
+    pump.advance(Duration::from_millis(100));
+    assert_eq!(pump.replica(leader).status().epoch, epoch);
+    assert_eq!(pump.replica(leader).status().role, Role::Leader);
+}
