@@ -26,6 +26,11 @@ impl Chunk {
         self.left as usize
     }
 
+    /// Bytes of the requests that were not taken yet.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
     pub(crate) const fn client(&self) -> ClientId {
         self.client
     }

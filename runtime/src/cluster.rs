@@ -16,7 +16,7 @@ use quorate_smr::{
 use crate::apply::ExecutorStage;
 use crate::client::{Client, ClientError, Opening};
 use crate::config::{ClusterConfig, StartError};
-use crate::intake::Intake;
+use crate::intake::{Intake, IntakeLimits};
 use crate::journal::{Journal, MemoryJournal, Recovery};
 use crate::message::{Control, WorkerView};
 use crate::node::ProtocolStage;
@@ -444,8 +444,10 @@ fn protocol_stage<P: Protocol>(
     let group = identity.group;
     let settings = config.clone();
     let make_intake = move || {
-        let waiting_max = settings.queues.intake_requests;
-        Intake::new(group, settings.batching, settings.compression, waiting_max)
+        let queues = &settings.queues;
+        let limits =
+            IntakeLimits { requests_max: queues.intake_requests, bytes_max: queues.intake_bytes };
+        Intake::new(group, settings.batching, settings.compression, limits)
     };
     let unapplied_max = config.queues.unapplied_batches;
     ProtocolStage::new(identity, Box::new(make_intake), config.retry_after(), unapplied_max)
@@ -456,7 +458,8 @@ fn merge(placement: &Placement, mut views: Vec<WorkerView>) -> ClusterStatus {
     let workers = views.iter().map(|view| WorkerReport {
         worker: view.worker,
         wakeups: view.wakeups,
-        cpu: view.cpu_ns.map(Duration::from_nanos),
+        cpu: view.account.map(|(cpu, _)| Duration::from_nanos(cpu)),
+        queued: view.account.map(|(_, queued)| Duration::from_nanos(queued)),
     });
     let workers = workers.collect();
     let executors: Vec<_> = views.iter_mut().flat_map(|view| view.executors.drain(..)).collect();

@@ -94,6 +94,8 @@ pub struct QueueLimits {
     pub answers: usize,
     /// Requests that wait at one replica of one group to be proposed.
     pub intake_requests: usize,
+    /// Bytes of such requests; one message of a client is always taken.
+    pub intake_bytes: usize,
     /// Committed batches that wait at one executor before its replica takes no more input.
     pub unapplied_batches: usize,
 }
@@ -105,6 +107,7 @@ impl Default for QueueLimits {
             peer_messages: 16_384,
             answers: 8192,
             intake_requests: 65_536,
+            intake_bytes: 64 << 20,
             unapplied_batches: 4096,
         }
     }
@@ -194,6 +197,7 @@ impl<P: Protocol> ClusterConfig<P> {
         ] {
             in_range(what, value, 1, QUEUE_CAPACITY_MAX)?;
         }
+        in_range("queues.intake_bytes", queues.intake_bytes, 1, usize::MAX)?;
         Ok(())
     }
 

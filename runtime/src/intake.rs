@@ -1,8 +1,8 @@
 //! From clients' chunks to sealed batches, at the pace that the batcher's window allows.
 //!
 //! What always holds: requests enter batches in the order in which they came; no more than
-//! `waiting_max` requests wait; what does not fit is given back, not kept. A request that fails its
-//! proof is dropped and counted. Requests are copied once, from the chunk into the open batch.
+//! `requests_max` requests or `bytes_max` bytes wait (one chunk always may); what does not fit is
+//! given back, not kept. A request that fails its proof is dropped and counted. Requests are copied once, from the chunk into the open batch.
 
 use std::collections::VecDeque;
 
@@ -22,11 +22,19 @@ struct Proposed {
     bytes: usize,
 }
 
+/// What may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IntakeLimits {
+    pub(crate) requests_max: usize,
+    pub(crate) bytes_max: usize,
+}
+
 #[derive(Debug)]
 pub(crate) struct Intake {
     waiting: VecDeque<Chunk>,
     waiting_requests: usize,
-    waiting_max: usize,
+    waiting_bytes: usize,
+    limits: IntakeLimits,
     batcher: Batcher,
     builder: BatchBuilder,
     compressor: Option<Compressor>,
@@ -42,14 +50,15 @@ impl Intake {
         group: GroupId,
         policy: BatchPolicy,
         compression: CompressionPolicy,
-        waiting_max: usize,
+        limits: IntakeLimits,
     ) -> Self {
         let compressor =
             (compression != CompressionPolicy::Off).then(|| Compressor::new(compression));
         Self {
             waiting: VecDeque::new(),
             waiting_requests: 0,
-            waiting_max,
+            waiting_bytes: 0,
+            limits,
             batcher: Batcher::new(policy),
             builder: BatchBuilder::new(group),
             compressor,
@@ -61,10 +70,13 @@ impl Intake {
 
     /// Takes a chunk in, or gives it back when too many requests wait.
     pub(crate) fn offer(&mut self, chunk: Chunk) -> Result<(), Chunk> {
-        if self.waiting_requests + chunk.len() > self.waiting_max && self.waiting_requests > 0 {
+        let fits = self.waiting_requests + chunk.len() <= self.limits.requests_max
+            && self.waiting_bytes + chunk.bytes() <= self.limits.bytes_max;
+        if !fits && self.waiting_requests > 0 {
             return Err(chunk);
         }
         self.waiting_requests += chunk.len();
+        self.waiting_bytes += chunk.bytes();
         self.waiting.push_back(chunk);
         Ok(())
     }
@@ -127,7 +139,9 @@ impl Intake {
                 } else {
                     counters.auth_failures += 1;
                 }
+                let before = chunk.bytes();
                 chunk.advance(payload_bytes, auth_bytes);
+                self.waiting_bytes -= before - chunk.bytes();
                 self.waiting_requests -= 1;
             }
             self.waiting.pop_front();
@@ -202,8 +216,9 @@ mod tests {
         builder.seal(ClientId(1))
     }
 
-    fn intake(policy: BatchPolicy, waiting_max: usize) -> Intake {
-        Intake::new(GroupId(0), policy, CompressionPolicy::Off, waiting_max)
+    fn intake(policy: BatchPolicy, requests_max: usize) -> Intake {
+        let limits = IntakeLimits { requests_max, bytes_max: 1000 };
+        Intake::new(GroupId(0), policy, CompressionPolicy::Off, limits)
     }
 
     fn batches(intake: &mut Intake) -> Vec<Batch> {
@@ -257,6 +272,15 @@ mod tests {
         assert_eq!(intake.offer(chunk(9, 3)).unwrap_err().len(), 3);
         intake.offer(chunk(9, 2)).unwrap();
         assert_eq!(intake.waiting(), 10);
+    }
+
+    #[test]
+    fn more_bytes_than_the_limit_are_given_back_but_a_lone_chunk_never_is() {
+        let mut intake = intake(BatchPolicy::adaptive(), 1000);
+        intake.offer(chunk(1, 200)).unwrap();
+        assert!(intake.offer(chunk(201, 1)).is_err());
+        assert_eq!(batches(&mut intake)[0].count(), 200);
+        intake.offer(chunk(201, 1)).unwrap();
     }
 
     #[test]

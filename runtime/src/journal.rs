@@ -97,15 +97,15 @@ pub trait Journal<R>: Send + Debug {
 }
 
 #[derive(Clone, Debug)]
-enum Step<R> {
-    Append(R),
-    Replace(Snapshot, Vec<R>),
-}
-
-#[derive(Clone, Debug)]
 enum Kept<R> {
     Value(R),
     Frame(Box<[u8]>),
+}
+
+#[derive(Clone, Debug)]
+struct Content<R> {
+    snapshot: Option<Snapshot>,
+    kept: Vec<Kept<R>>,
 }
 
 /// A journal in memory: it outlives a crash of its replica, not of the process.
@@ -115,10 +115,14 @@ pub struct MemoryJournal<R> {
     cluster: ClusterId,
     group: GroupId,
     replica: ReplicaId,
-    snapshot: Option<Snapshot>,
-    kept: Vec<Kept<R>>,
-    waiting: Vec<Step<R>>,
-    durable: Lsn,
+    /// Everything asked for.
+    content: Content<R>,
+    /// How many of its records are durable.
+    durable_records: usize,
+    /// What is durable instead, while a replacement waits for its sync.
+    replaced: Option<Content<R>>,
+    asked: Lsn,
+    failed: Option<JournalError>,
     counters: JournalCounters,
     scratch: Vec<u8>,
 }
@@ -137,31 +141,38 @@ impl<R: Value> MemoryJournal<R> {
             cluster,
             group,
             replica,
-            snapshot: None,
-            kept: Vec::new(),
-            waiting: Vec::new(),
-            durable: Lsn::ZERO,
+            content: Content { snapshot: None, kept: Vec::new() },
+            durable_records: 0,
+            replaced: None,
+            asked: Lsn::ZERO,
+            failed: None,
             counters: JournalCounters::default(),
             scratch: Vec::new(),
         }
     }
 
-    fn keep(&mut self, record: R) -> Result<(), JournalError> {
+    #[inline]
+    fn keep(&mut self, record: R) {
         self.counters.records += 1;
-        if self.format == JournalFormat::Values {
-            self.kept.push(Kept::Value(record));
-            return Ok(());
-        }
+        let kept = match self.format {
+            JournalFormat::Values => Kept::Value(record),
+            JournalFormat::Frames => self.encode(&record),
+        };
+        self.content.kept.push(kept);
+    }
+
+    fn encode(&mut self, record: &R) -> Kept<R> {
         self.scratch.clear();
-        wire::encode(self.cluster, self.group, self.replica, &record, &mut self.scratch)
-            .map_err(|error| JournalError::Write(error.to_string()))?;
+        let (cluster, group, replica) = (self.cluster, self.group, self.replica);
+        if let Err(error) = wire::encode(cluster, group, replica, record, &mut self.scratch) {
+            self.failed = Some(JournalError::Write(error.to_string()));
+        }
         self.counters.bytes += self.scratch.len() as u64;
-        self.kept.push(Kept::Frame(self.scratch.as_slice().into()));
-        Ok(())
+        Kept::Frame(self.scratch.as_slice().into())
     }
 
     fn read(&self, index: usize) -> Result<R, JournalError> {
-        match &self.kept[index] {
+        match &self.content.kept[index] {
             Kept::Value(record) => Ok(record.clone()),
             Kept::Frame(frame) => wire::decode(frame, self.cluster)
                 .map(|(_, record)| record)
@@ -171,44 +182,52 @@ impl<R: Value> MemoryJournal<R> {
 }
 
 impl<R: Value> Journal<R> for MemoryJournal<R> {
+    #[inline]
     fn append(&mut self, record: R) {
-        self.waiting.push(Step::Append(record));
+        self.keep(record);
+        self.asked = self.asked.next();
     }
 
     fn replace(&mut self, snapshot: Snapshot, records: Vec<R>) {
-        self.waiting.push(Step::Replace(snapshot, records));
+        self.counters.replacements += 1;
+        self.counters.bytes += snapshot.meta.bytes;
+        let new = Content { snapshot: Some(snapshot), kept: Vec::new() };
+        let mut old = std::mem::replace(&mut self.content, new);
+        if self.replaced.is_none() {
+            old.kept.truncate(self.durable_records);
+            self.replaced = Some(old);
+        }
+        self.durable_records = 0;
+        records.into_iter().for_each(|record| self.keep(record));
+        self.asked = self.asked.next();
     }
 
     fn sync(&mut self) -> Result<Lsn, JournalError> {
-        if self.waiting.is_empty() {
-            return Ok(self.durable);
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
         }
-        let mut waiting = std::mem::take(&mut self.waiting);
-        for step in waiting.drain(..) {
-            match step {
-                Step::Append(record) => self.keep(record)?,
-                Step::Replace(snapshot, records) => {
-                    self.counters.replacements += 1;
-                    self.counters.bytes += snapshot.meta.bytes;
-                    self.snapshot = Some(snapshot);
-                    self.kept.clear();
-                    for record in records {
-                        self.keep(record)?;
-                    }
-                }
-            }
-            self.durable = self.durable.next();
+        if let Some(Content { mut kept, .. }) = self.replaced.take() {
+            // The old buffer goes on, so that it need not grow again.
+            kept.clear();
+            kept.append(&mut self.content.kept);
+            self.content.kept = kept;
         }
-        self.waiting = waiting;
         self.counters.syncs += 1;
-        Ok(self.durable)
+        self.durable_records = self.content.kept.len();
+        Ok(self.asked)
     }
 
     fn reopen(&mut self) -> Result<Recovery<R>, JournalError> {
-        self.waiting.clear();
-        self.durable = Lsn::ZERO;
-        let records = (0..self.kept.len()).map(|index| self.read(index)).collect::<Result<_, _>>();
-        Ok(Recovery { snapshot: self.snapshot.clone(), records: records? })
+        if let Some(replaced) = self.replaced.take() {
+            self.durable_records = replaced.kept.len();
+            self.content = replaced;
+        }
+        self.content.kept.truncate(self.durable_records);
+        self.asked = Lsn::ZERO;
+        self.failed = None;
+        let records = (0..self.durable_records).map(|index| self.read(index));
+        let records = records.collect::<Result<_, _>>()?;
+        Ok(Recovery { snapshot: self.content.snapshot.clone(), records })
     }
 
     fn counters(&self) -> JournalCounters {
@@ -259,12 +278,26 @@ mod tests {
     }
 
     #[test]
+    fn a_replacement_that_was_not_synced_never_happened() {
+        let mut journal = journal(JournalFormat::Values);
+        journal.append(1);
+        journal.sync().unwrap();
+        journal.append(2);
+        journal.replace(snapshot(7), vec![8]);
+        journal.append(9);
+        let recovery = journal.reopen().unwrap();
+        assert_eq!((recovery.snapshot, recovery.records), (None, vec![1]));
+    }
+
+    #[test]
     fn a_damaged_frame_is_refused_with_its_place() {
         let mut journal = journal(JournalFormat::Frames);
         journal.append(1);
         journal.append(2);
         journal.sync().unwrap();
-        let Kept::Frame(frame) = &mut journal.kept[1] else { panic!("frames were asked for") };
+        let Kept::Frame(frame) = &mut journal.content.kept[1] else {
+            panic!("frames were asked for")
+        };
         let last = frame.len() - 1;
         frame[last] ^= 1;
         assert!(matches!(journal.reopen(), Err(JournalError::Damaged { index: 1, .. })));

@@ -144,7 +144,8 @@ pub(crate) enum Control<P: Protocol, S> {
 pub(crate) struct WorkerView {
     pub(crate) worker: usize,
     pub(crate) wakeups: u64,
-    pub(crate) cpu_ns: Option<u64>,
+    /// Nanoseconds on a core, and waiting for one.
+    pub(crate) account: Option<(u64, u64)>,
     pub(crate) protocols: Vec<ProtocolView>,
     pub(crate) journals: Vec<(NodeIndex, JournalCounters)>,
     pub(crate) executors: Vec<(NodeIndex, ExecutorReport)>,

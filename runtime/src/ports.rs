@@ -80,8 +80,16 @@ impl<P: Protocol> Ports<P> {
                 }
             },
         };
-        for receiver in receivers.iter() {
-            self.deliver(identity, receiver, body.clone(), image, counters);
+        // The last receiver gets the body itself, the others copies of it.
+        let mut receivers = receivers.iter();
+        let mut next = receivers.next();
+        let mut body = Some(body);
+        while let Some(receiver) = next {
+            next = receivers.next();
+            let copy = if next.is_some() { body.clone() } else { body.take() };
+            if let Some(body) = copy {
+                self.deliver(identity, receiver, body, image, counters);
+            }
         }
     }
 

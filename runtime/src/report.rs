@@ -115,6 +115,9 @@ pub struct WorkerReport {
     pub wakeups: u64,
     /// Processor time that it used; `None` where the system does not tell.
     pub cpu: Option<Duration>,
+    /// Time that it was ready to run and waited for a core: large where the machine is busy with
+    /// other things, and measurements are worth little.
+    pub queued: Option<Duration>,
 }
 
 /// A cluster at one moment.

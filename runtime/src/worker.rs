@@ -2,7 +2,7 @@
 //!
 //! A round drains the inboxes in batches, feeds the protocols, and then settles every node that was
 //! touched: propose what is due, write what must be durable (one sync for all of it), apply what is
-//! committed. Rounds repeat until nothing is left; then answers and messages leave in batches, and
+//! committed. Then answers and messages leave in batches. Rounds repeat until nothing is left; then
 //! the worker waits for its doorbell until the earliest deadline of a protocol.
 //!
 //! What always holds: a worker never blocks on another worker. While an executor is too far behind,
@@ -24,8 +24,6 @@ use crate::ports::Ports;
 const CLIENT_MESSAGES_PER_ROUND: usize = 64;
 const PEER_MESSAGES_PER_ROUND: usize = 1024;
 const INTERNAL_PER_ROUND: usize = 1024;
-/// Turns of handling and settling in one round; what is left waits for the next one.
-const TURNS_PER_ROUND: usize = 64;
 /// How often deadlines are looked at while there is other work.
 const TICK_INTERVAL: Duration = Duration::from_micros(100);
 /// How soon a full queue of another worker is tried again.
@@ -311,24 +309,19 @@ impl<P: Protocol, S: StateMachine> Worker<P, S> {
         worked
     }
 
-    /// Settles the nodes that were touched and delivers what they say to one another, until nothing
-    /// is left or the round has been long enough.
+    /// Delivers what nodes here say to one another, then settles all that were touched: one sync
+    /// for all that came in. What that causes is for the next round, so that answers leave early.
     fn settle_all(&mut self) {
-        for _ in 0..TURNS_PER_ROUND {
-            while let Some(message) = self.ports.local.pop_front() {
-                self.receive(message);
-            }
-            if self.dirty.is_empty() {
-                return;
-            }
-            let mut touched = std::mem::take(&mut self.dirty);
-            for node in touched.drain(..) {
-                self.settle(node);
-            }
-            if self.dirty.is_empty() {
-                self.dirty = touched;
-            }
+        while let Some(message) = self.ports.local.pop_front() {
+            self.receive(message);
         }
+        let mut touched = std::mem::take(&mut self.dirty);
+        for node in touched.drain(..) {
+            self.settle(node);
+        }
+        // Keeps the capacity of both lists.
+        touched.append(&mut self.dirty);
+        self.dirty = touched;
     }
 
     /// Proposes, writes and applies what waits at one node.
@@ -410,7 +403,7 @@ impl<P: Protocol, S: StateMachine> Worker<P, S> {
         WorkerView {
             worker: self.index,
             wakeups: self.wakeups,
-            cpu_ns: thread_cpu_ns(),
+            account: thread_account(),
             protocols: self.protocols.iter().flatten().map(|stage| stage.view()).collect(),
             journals: journals
                 .filter_map(|(at, stage)| Some((node(at), stage.as_ref()?.journal.counters())))
@@ -438,8 +431,10 @@ impl<R> JournalStage<R> {
     }
 }
 
-/// Processor time of the calling thread, from the Linux scheduler's account of it.
-fn thread_cpu_ns() -> Option<u64> {
+/// What the Linux scheduler says about the calling thread: time on a core, and time that it was
+/// ready to run and waited for one, in nanoseconds.
+fn thread_account() -> Option<(u64, u64)> {
     let account = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    account.split_whitespace().next()?.parse().ok()
+    let mut numbers = account.split_whitespace().map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }

@@ -14,6 +14,9 @@ use super::{BUSY_PAUSE, CallError, NO_LEADER_PAUSE, REDIRECTS_MAX, SubmitError, 
 use crate::answer::{self, READ_BIT};
 use crate::chunk::{Chunk, ChunkBuilder};
 
+#[cfg(test)]
+mod tests;
+
 /// An answer as the message that it came in and the bytes within, or why there is none.
 pub(super) type Outcome<'a> = Result<(&'a Bytes, &'a [u8]), CallError>;
 
@@ -39,16 +42,15 @@ struct Progress {
     created: Instant,
     /// When to send it (again).
     due: Instant,
+    /// Who has it and has not refused it.
     sent_to: Option<ReplicaId>,
     sends: u32,
     redirects: u32,
-    /// It was refused, not lost: the next receiver is the leader as known by then.
-    refused: bool,
 }
 
 impl Progress {
     const fn new(now: Instant) -> Self {
-        Self { created: now, due: now, sent_to: None, sends: 0, redirects: 0, refused: false }
+        Self { created: now, due: now, sent_to: None, sends: 0, redirects: 0 }
     }
 
     /// A refusal came from `from`. Stale ones, from replicas asked before, are ignored.
@@ -56,7 +58,6 @@ impl Progress {
         if self.sent_to != Some(from) {
             return;
         }
-        self.refused = true;
         self.sent_to = None;
         self.redirects += 1;
         self.due = match reason {
@@ -418,7 +419,6 @@ impl Session {
 impl Progress {
     fn note_sent(&mut self, sent: bool, to: ReplicaId, due: Instant) {
         self.due = due;
-        self.refused = false;
         if sent {
             self.sends += 1;
             self.sent_to = Some(to);

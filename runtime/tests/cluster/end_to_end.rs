@@ -1,8 +1,5 @@
 //! A client's commands travel through the whole path, for every protocol, layout and transport.
 
-mod common;
-
-use common::{G0, KvCluster, append, drain, finish, get, put, swap};
 use quorate_mq::batcher::BatchPolicy;
 use quorate_mq::compress::CompressionPolicy;
 use quorate_paxos::Paxos;
@@ -12,7 +9,10 @@ use quorate_runtime::{Cluster, ClusterConfig, Direct, JournalFormat, Layout, Tra
 use quorate_smr::kv::{KvCommand, KvStore};
 use quorate_smr::{Protocol, Role};
 
-fn cluster<P: Protocol>(config: ClusterConfig<P>) -> KvCluster<P> {
+use crate::common::{G0, KvCluster, PATIENCE, append, drain, finish, get, put, swap};
+
+fn cluster<P: Protocol>(mut config: ClusterConfig<P>) -> KvCluster<P> {
+    config.client.timeout = PATIENCE;
     Cluster::start(config, KvStore::default).unwrap()
 }
 
@@ -151,7 +151,9 @@ fn batching_off_proposes_each_request_alone() {
 fn a_status_tells_who_leads_and_that_all_have_settled() {
     let cluster = cluster(ClusterConfig::<Raft>::default());
     put(&mut cluster.client().unwrap(), b"k", b"v");
-    common::wait_until("all replicas have settled", || cluster.status().unwrap().is_settled());
+    crate::common::wait_until("all replicas have settled", || {
+        cluster.status().unwrap().is_settled()
+    });
     let status = cluster.status().unwrap();
     let leader = status.leader(G0).unwrap();
     assert_eq!(status.node(leader, G0).unwrap().status.unwrap().role, Role::Leader);

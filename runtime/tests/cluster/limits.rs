@@ -1,11 +1,8 @@
 //! Bounds, back-pressure, closing, bad configurations, groups, many clients at once.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use common::{G0, KvCluster, PATIENCE, append, drain, finish, get, leader, put};
 use quorate_paxos::Paxos;
 use quorate_pbft::Pbft;
 use quorate_raft::Raft;
@@ -18,7 +15,10 @@ use quorate_smr::machine::Checksum;
 use quorate_smr::session::SessionLimits;
 use quorate_smr::{GroupId, Protocol, ReplicaId};
 
-fn cluster<P: Protocol>(config: ClusterConfig<P>) -> KvCluster<P> {
+use crate::common::{G0, KvCluster, PATIENCE, append, drain, finish, get, leader, put};
+
+fn cluster<P: Protocol>(mut config: ClusterConfig<P>) -> KvCluster<P> {
+    config.client.timeout = PATIENCE;
     Cluster::start(config, KvStore::default).unwrap()
 }
 
@@ -92,11 +92,11 @@ fn tiny_queues_push_back_and_lose_nothing() {
             peer_messages: 16,
             answers: 2,
             intake_requests: 8,
+            intake_bytes: 256,
             unapplied_batches: 4,
         };
         let client = ClientLimits {
             retry_after: Some(Duration::from_millis(20)),
-            timeout: PATIENCE,
             chunk_requests: 4,
             ..ClientLimits::default()
         };
@@ -240,8 +240,9 @@ fn pbft_gives_many_clients_one_history() {
 #[test]
 fn an_expired_session_says_so_and_applies_nothing() {
     let sessions = SessionLimits { clients_max: 2, window: 8192 };
-    let config = ClusterConfig::<Raft> { sessions, ..ClusterConfig::default() };
-    let cluster = cluster(config);
+    // A request that was sent twice could not tell for certain.
+    let client = ClientLimits { retry_after: Some(PATIENCE / 4), ..ClientLimits::default() };
+    let cluster = cluster(ClusterConfig::<Raft> { sessions, client, ..ClusterConfig::default() });
     let mut first = cluster.client().unwrap();
     let _second = cluster.client().unwrap();
     let _third = cluster.client().unwrap();
@@ -265,10 +266,8 @@ fn an_idle_cluster_sleeps() {
         let leads = leader(&cluster, G0);
         let before = cluster.status().unwrap();
         let started = Instant::now();
-        // A request that nobody answers: the client waits on its queue until the deadline.
-        (0..3).map(ReplicaId).filter(|id| *id != leads).for_each(|id| {
-            assert!(cluster.status().unwrap().node(id, G0).unwrap().is_running());
-        });
+        assert!(before.node(leads, G0).unwrap().is_running());
+        // Not a wait for something to happen: the interval over which nothing should.
         std::thread::park_timeout(Duration::from_secs(2));
         let after = cluster.status().unwrap();
         let elapsed = started.elapsed();

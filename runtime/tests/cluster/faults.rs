@@ -1,13 +1,10 @@
 //! Crashes, restarts, cut links, lost answers: nothing acknowledged is lost, nothing is applied
 //! twice.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{G0, KvCluster, PATIENCE, append, drain, finish, get, leader, put, wait_until};
 use quorate_paxos::{Paxos, PaxosConfig};
-use quorate_pbft::Pbft;
+use quorate_pbft::{Pbft, PbftConfig};
 use quorate_raft::{Raft, RaftConfig};
 use quorate_runtime::{
     CallError, ClientLimits, Cluster, ClusterConfig, Direct, DirectConfig, JournalFormat, Layout,
@@ -15,6 +12,8 @@ use quorate_runtime::{
 };
 use quorate_smr::kv::{KvCommand, KvStore};
 use quorate_smr::{Admin, Protocol, ReplicaId};
+
+use crate::common::{G0, KvCluster, PATIENCE, append, drain, finish, get, leader, put, wait_until};
 
 const LAYOUTS: [Layout; 4] = [Layout::Inline, Layout::Split, Layout::PerReplica, Layout::Staged];
 
@@ -72,7 +71,7 @@ fn pbft_serves_with_one_replica_crashed() {
     assert_eq!(report.last.nodes.iter().filter(|node| node.is_running()).count(), 3);
 }
 
-fn restarts_whole<P: Protocol>(protocol: P::Config) {
+fn restarts_whole<P: Protocol>(protocol: &P::Config) {
     for (layout, journal) in
         [(Layout::Inline, JournalFormat::Frames), (Layout::Staged, JournalFormat::Values)]
     {
@@ -99,33 +98,33 @@ fn restarts_whole<P: Protocol>(protocol: P::Config) {
 
 #[test]
 fn raft_restarts_whole_from_its_journals() {
-    restarts_whole::<Raft>(RaftConfig::default());
+    restarts_whole::<Raft>(&RaftConfig::default());
 }
 
 #[test]
 fn raft_restarts_whole_from_snapshots_and_what_follows() {
     let protocol = RaftConfig { snapshot_interval: 20, trailing_slots: 4, ..RaftConfig::default() };
-    restarts_whole::<Raft>(protocol);
+    restarts_whole::<Raft>(&protocol);
 }
 
 #[test]
 fn paxos_restarts_whole_from_its_journals() {
-    restarts_whole::<Paxos>(PaxosConfig::default());
+    restarts_whole::<Paxos>(&PaxosConfig::default());
 }
 
 #[test]
 fn pbft_restarts_whole_from_its_journals() {
-    restarts_whole::<Pbft>(Default::default());
+    restarts_whole::<Pbft>(&PbftConfig::default());
 }
 
 #[test]
 fn direct_restarts_from_its_journal_and_its_snapshots() {
-    restarts_whole::<Direct>(DirectConfig::default());
-    restarts_whole::<Direct>(DirectConfig { snapshot_interval: 7, ..DirectConfig::default() });
+    restarts_whole::<Direct>(&DirectConfig::default());
+    restarts_whole::<Direct>(&DirectConfig { snapshot_interval: 7, ..DirectConfig::default() });
 }
 
 /// A replica that was away for longer than the log reaches back comes home by a snapshot.
-fn catches_up_by_snapshot<P: Protocol>(protocol: P::Config) {
+fn catches_up_by_snapshot<P: Protocol>(protocol: &P::Config) {
     for layout in LAYOUTS {
         let config = ClusterConfig::<P> {
             layout,
@@ -153,14 +152,14 @@ fn catches_up_by_snapshot<P: Protocol>(protocol: P::Config) {
 #[test]
 fn raft_brings_a_lagging_replica_home_by_snapshot() {
     let protocol = RaftConfig { snapshot_interval: 20, trailing_slots: 4, ..RaftConfig::default() };
-    catches_up_by_snapshot::<Raft>(protocol);
+    catches_up_by_snapshot::<Raft>(&protocol);
 }
 
 #[test]
 fn paxos_brings_a_lagging_replica_home_by_snapshot() {
     let protocol =
         PaxosConfig { snapshot_interval: 20, retained_slots_max: 4, ..PaxosConfig::default() };
-    catches_up_by_snapshot::<Paxos>(protocol);
+    catches_up_by_snapshot::<Paxos>(&protocol);
 }
 
 /// While the leader is cut off no answer comes, so that the client must ask again and again.
@@ -217,8 +216,12 @@ fn without_a_quorum_the_outcome_is_unknown_and_reads_are_not_served() {
     };
     let cluster = cluster(ClusterConfig::<Raft> { client: limits, ..ClusterConfig::default() });
     // Opening may need more than the short timeout while replicas elect their leader.
-    leader(&cluster, G0);
-    let mut client = cluster.client().unwrap();
+    let mut opened = None;
+    wait_until("a session is opened", || {
+        opened = cluster.client().ok();
+        opened.is_some()
+    });
+    let mut client = opened.unwrap();
     let leader = leader(&cluster, G0);
     for other in (0..3).map(ReplicaId).filter(|other| *other != leader) {
         cluster.crash(other).unwrap();

@@ -1,10 +1,8 @@
 //! What the integration tests share: typed calls, and waiting on conditions.
 
-#![allow(unused_imports, dead_code, reason = "each test file uses its part")]
-
 use std::time::{Duration, Instant};
 
-use quorate_runtime::{CallError, Client, Cluster, ClusterReport, Completion, Layout};
+use quorate_runtime::{CallError, Client, Cluster, ClusterReport, Completion};
 use quorate_smr::kv::{KvAnswer, KvCommand, KvStore};
 use quorate_smr::{GroupId, Protocol, ReplicaId, StateMachine};
 
