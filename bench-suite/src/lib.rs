@@ -12,13 +12,13 @@
 //! | [`stats`] | medians, bootstrap intervals, paired ratios |
 //! | [`metric`], [`run`], [`rows`] | samples, their folder, and the rows that follow from them |
 //! | [`report`] | `README.md`, the page and its plots, all from a run folder |
-//! | [`direct`] | the unreplicated floor, as a protocol |
+//! | [`core_loop`] | protocol cores as plain values, for benches |
 //! | [`machine`] | the machine's facts, CPU clocks, other processes' share |
 
 #![forbid(unsafe_code)]
 
 pub mod compare;
-pub mod direct;
+pub mod core_loop;
 pub mod error;
 pub mod experiment;
 pub mod machine;

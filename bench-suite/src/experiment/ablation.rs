@@ -10,7 +10,7 @@ use quorate_smr::Protocol;
 
 use crate::error::BenchError;
 use crate::experiment::cluster::{Load, Prepared};
-use crate::experiment::system::{Configure, PROTOCOLS, System};
+use crate::experiment::system::{Configure, PROTOCOLS};
 use crate::experiment::variant::{Toggles, ablation};
 use crate::experiment::{Effort, Experiment, Plan, Trial};
 use crate::run::Cell;
@@ -35,7 +35,6 @@ impl Configure for Toggles {
     fn configure<P: Protocol>(&self, config: &mut ClusterConfig<P>) {
         config.transport = Transport::Frames;
         config.journal = JournalFormat::Frames;
-        config.client.timeout = CLIENT_TIMEOUT;
         config.groups = if self.sharding { GROUPS } else { 1 };
         config.compression =
             if self.compression { CompressionPolicy::default() } else { CompressionPolicy::Off };
@@ -54,16 +53,13 @@ impl Configure for Toggles {
     }
 }
 
-/// A client gives a request up after this long; a repetition in which that happens has failed.
-pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
-
 fn plan(effort: &Effort) -> Result<Plan, BenchError> {
     let load = Load {
         window: WINDOW,
         warm_up: Duration::from_millis(if effort.quick { 60 } else { 200 }),
         measured: Duration::from_millis(if effort.quick { 200 } else { 1000 }),
-        probes: if effort.quick { 150 } else { 1000 },
-        probe_interval: Duration::from_millis(1),
+        probes: if effort.quick { 100 } else { 500 },
+        probe_interval: Duration::from_millis(2),
     };
     let workloads: &[Workload] = if effort.quick { &[YCSB_A] } else { &[YCSB_A, YCSB_B] };
     let mut trials = Vec::new();
@@ -114,16 +110,4 @@ fn settings(load: &Load) -> BTreeMap<String, String> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
-}
-
-/// One repetition of a setting, for benches.
-#[must_use]
-pub fn repetition_of(
-    system: System,
-    toggles: Toggles,
-    prepared: &std::sync::Arc<Prepared>,
-    load: &Load,
-) -> crate::experiment::Outcome {
-    let store = prepared.filled_store();
-    system.repetition(&toggles, move || store.clone(), prepared, load)
 }

@@ -16,6 +16,7 @@ use quorate_sim::lincheck::{
 use quorate_smr::kv::KvStore;
 use quorate_smr::{Protocol, ReplicaId, StateMachine};
 
+use crate::error::BenchError;
 use crate::experiment::Outcome;
 use crate::experiment::load::{Driver, Script, Tally};
 use crate::machine::{Cores, process_cpu};
@@ -138,6 +139,37 @@ fn on<P: Protocol, S: StateMachine>(
         Err(reason) => Proof::Failed(reason),
     };
     Outcome { values: measured.values(load), proof }
+}
+
+/// Loads a running cluster with a number of commands and returns how long they took.
+pub type Runner = Box<dyn FnMut(u64) -> Duration>;
+
+/// A running cluster with one client, for benches: they measure and do not verify, except that
+/// every command is answered.
+pub(crate) fn runner<P: Protocol, S: StateMachine>(
+    config: ClusterConfig<P>,
+    machine: impl Fn() -> S + Send + Sync + 'static,
+    prepared: Arc<Prepared>,
+    window: usize,
+) -> Result<Runner, BenchError> {
+    let cluster =
+        Cluster::start(config, machine).map_err(|error| BenchError::setup(P::NAME, error))?;
+    let mut client = Some(cluster.client().map_err(|error| BenchError::setup(P::NAME, error))?);
+    Ok(Box::new(move |commands| {
+        // The cluster lives as long as its client.
+        let _ = &cluster;
+        let script =
+            Script { operations: &prepared.clients[0], tracked: &[], origin: Instant::now() };
+        let open = client.take().expect("put back after each round");
+        let mut driver = Driver::new(open, script);
+        let start = Instant::now();
+        driver.count_loop(window, commands);
+        let elapsed = start.elapsed();
+        let (finished, tally) = driver.into_parts();
+        assert_eq!(tally.errors, 0, "requests without an answer: {:?}", tally.error);
+        client = Some(finished);
+        elapsed
+    }))
 }
 
 /// What was measured, before it is verified.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quorate_runtime::{Client, Ticket};
+use quorate_runtime::{Client, SubmitError, Ticket};
 use quorate_sim::lincheck::{KvCall, KvOperation, KvReturn, Operation as Recorded};
 use quorate_smr::kv::KvAnswer;
 use quorate_smr::{Protocol, Reads};
@@ -68,14 +68,33 @@ impl<'a, P: Protocol> Driver<'a, P> {
                 break;
             }
             while self.client.outstanding() < window {
-                if self.send().is_none() {
-                    return;
+                match self.send() {
+                    Ok(_) => {}
+                    // Numbers in flight must lie close together: an old one is still open.
+                    Err(SubmitError::WindowFull) => break,
+                    Err(error) => return self.tally.note(error),
                 }
             }
             let answered = self.receive(end);
             if Instant::now() >= begin && now < end {
                 self.tally.measured += answered;
             }
+        }
+        self.drain();
+    }
+
+    /// Keeps `window` requests in flight until `count` were sent and answered.
+    pub(crate) fn count_loop(&mut self, window: usize, count: u64) {
+        let mut left = count;
+        while left > 0 {
+            while left > 0 && self.client.outstanding() < window {
+                match self.send() {
+                    Ok(_) => left -= 1,
+                    Err(SubmitError::WindowFull) => break,
+                    Err(error) => return self.tally.note(error),
+                }
+            }
+            self.receive(Instant::now() + Duration::from_millis(100));
         }
         self.drain();
     }
@@ -96,11 +115,11 @@ impl<'a, P: Protocol> Driver<'a, P> {
                     self.receive_timed(sleep_until.max(Instant::now()), &mut due);
                 }
             }
-            let Some(ticket) = self.send() else { return };
-            due.insert(ticket, intended);
-            if self.client.flush().is_err() {
-                return;
-            }
+            let sent = self.send().and_then(|ticket| self.client.flush().map(|()| ticket));
+            match sent {
+                Ok(ticket) => due.insert(ticket, intended),
+                Err(error) => return self.tally.note(error),
+            };
         }
         while !due.is_empty() && self.client.outstanding() > 0 {
             self.receive_timed(Instant::now() + Duration::from_millis(100), &mut due);
@@ -110,8 +129,8 @@ impl<'a, P: Protocol> Driver<'a, P> {
     /// Reads every tracked record once, at the end, so that the history shows what became of it.
     pub(crate) fn read_tracked(&mut self, key_of: impl Fn(u32) -> Bytes) {
         for record in self.script.tracked {
-            if self.submit(&Operation::read(*record, key_of(*record))).is_none() {
-                return;
+            if let Err(error) = self.submit(&Operation::read(*record, key_of(*record))) {
+                return self.tally.note(error);
             }
             self.drain();
         }
@@ -122,29 +141,28 @@ impl<'a, P: Protocol> Driver<'a, P> {
         self.tally
     }
 
-    fn send(&mut self) -> Option<Ticket> {
-        let script_operations = self.script.operations;
-        let operation = &script_operations[self.next];
-        self.next = if self.next + 1 == script_operations.len() { 0 } else { self.next + 1 };
-        self.submit(operation)
+    /// The client, for more work, and what it saw.
+    pub(crate) fn into_parts(self) -> (Client<P>, Tally) {
+        (self.client, self.tally)
+    }
+
+    /// Sends the script's next operation.
+    fn send(&mut self) -> Result<Ticket, SubmitError> {
+        let operations = self.script.operations;
+        let ticket = self.submit(&operations[self.next])?;
+        self.next = if self.next + 1 == operations.len() { 0 } else { self.next + 1 };
+        Ok(ticket)
     }
 
     #[inline]
-    fn submit(&mut self, operation: &Operation) -> Option<Ticket> {
+    fn submit(&mut self, operation: &Operation) -> Result<Ticket, SubmitError> {
         let tracked = self.script.tracked.contains(&operation.record);
         let called_at = if tracked { self.clock() } else { 0 };
         let is_read = operation.kind == Kind::Read;
-        let sent = if is_read {
-            self.client.submit_read(&operation.key, &operation.command)
+        let ticket = if is_read {
+            self.client.submit_read(&operation.key, &operation.command)?
         } else {
-            self.client.submit(&operation.key, &operation.command)
-        };
-        let ticket = match sent {
-            Ok(ticket) => ticket,
-            Err(error) => {
-                self.tally.note(error);
-                return None;
-            }
+            self.client.submit(&operation.key, &operation.command)?
         };
         if !is_read || P::READS == Reads::Ordered {
             self.tally.ordered += 1;
@@ -158,7 +176,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
             let key = operation.key.to_vec();
             self.tally.history.push(KvOperation { key, operation: operation_of_key });
         }
-        Some(ticket)
+        Ok(ticket)
     }
 
     fn clock(&self) -> u64 {

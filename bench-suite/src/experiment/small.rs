@@ -10,7 +10,6 @@ use quorate_smr::Protocol;
 use quorate_smr::machine::Checksum;
 
 use crate::error::BenchError;
-use crate::experiment::ablation::CLIENT_TIMEOUT;
 use crate::experiment::cluster::{Load, Prepared};
 use crate::experiment::system::{Configure, SYSTEMS};
 use crate::experiment::{Effort, Experiment, Plan, Trial};
@@ -18,16 +17,16 @@ use crate::run::Cell;
 use crate::workload::SMALL;
 
 /// Requests that the client keeps in flight.
-pub const WINDOW: usize = 4096;
-/// Batches in flight where each holds one command: as many as the client has requests.
-const WINDOW_SINGLE: usize = 4096;
+pub const WINDOW: usize = 2048;
+/// Batches in flight where each holds one command.
+const WINDOW_SINGLE: usize = 512;
 
 /// Throughput with and without batching.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "small",
     title: "Small commands",
     question: "What does agreement itself cost, with and without batching?",
-    method: "Commands of 16 bytes into a state machine that only keeps a checksum, one client, all replies delivered, messages between replicas as values, journals in memory. The floor is the same state machine unreplicated behind the same queues, sessions and journal. One command in a slot: the client still gathers its requests into messages. One by one: every request is a message of its own as well.",
+    method: "Commands of 16 bytes into a state machine that only keeps a checksum, one client, all replies delivered, messages between replicas as values, journals in memory. The floor is the same state machine unreplicated behind the same queues, sessions and journal. One command in a slot, 512 of them in flight: the client still gathers its requests into messages. One by one: every request is a message of its own as well.",
     plan: plan_small,
 };
 
@@ -55,7 +54,6 @@ pub enum Gathering {
 
 impl Configure for Gathering {
     fn configure<P: Protocol>(&self, config: &mut ClusterConfig<P>) {
-        config.client.timeout = CLIENT_TIMEOUT;
         let bytes = WINDOW_SINGLE * config.batching.bytes_max();
         let single = || BatchPolicy::single().with_window(WINDOW_SINGLE, bytes);
         let policy = match self {

@@ -1,11 +1,21 @@
 //! The systems under test by name: three protocols and the unreplicated floor.
 
-use quorate_runtime::ClusterConfig;
+use std::time::Duration;
+
+use quorate_paxos::Paxos;
+use quorate_pbft::Pbft;
+use quorate_raft::Raft;
+use quorate_runtime::{ClusterConfig, Direct};
 use quorate_smr::{Protocol, StateMachine};
 
-use crate::direct::Direct;
+use crate::error::BenchError;
 use crate::experiment::Outcome;
-use crate::experiment::cluster::{Load, Prepared, repetition};
+use crate::experiment::cluster::{Load, Prepared, Runner, repetition, runner};
+
+/// A client gives a request up after this long; a repetition in which that happens has failed.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Replicas that have not come to the same slot this long after the load have failed.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,9 +47,9 @@ impl System {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Direct => Direct::NAME,
-            Self::Paxos => quorate_paxos::Paxos::NAME,
-            Self::Raft => quorate_raft::Raft::NAME,
-            Self::Pbft => quorate_pbft::Pbft::NAME,
+            Self::Paxos => Paxos::NAME,
+            Self::Raft => Raft::NAME,
+            Self::Pbft => Pbft::NAME,
         }
     }
 
@@ -54,21 +64,37 @@ impl System {
     ) -> Outcome {
         match self {
             Self::Direct => repetition(config::<Direct>(configure), machine, prepared, load),
-            Self::Paxos => {
-                repetition(config::<quorate_paxos::Paxos>(configure), machine, prepared, load)
-            }
-            Self::Raft => {
-                repetition(config::<quorate_raft::Raft>(configure), machine, prepared, load)
-            }
-            Self::Pbft => {
-                repetition(config::<quorate_pbft::Pbft>(configure), machine, prepared, load)
-            }
+            Self::Paxos => repetition(config::<Paxos>(configure), machine, prepared, load),
+            Self::Raft => repetition(config::<Raft>(configure), machine, prepared, load),
+            Self::Pbft => repetition(config::<Pbft>(configure), machine, prepared, load),
+        }
+    }
+
+    /// A running cluster of this system, to be loaded by a bench: called with a number of
+    /// commands, it returns how long they took.
+    ///
+    /// # Errors
+    /// When the cluster does not start or has no leader in time.
+    pub fn runner<S: StateMachine>(
+        self,
+        configure: &impl Configure,
+        machine: impl Fn() -> S + Send + Sync + 'static,
+        prepared: &std::sync::Arc<Prepared>,
+        window: usize,
+    ) -> Result<Runner, BenchError> {
+        let prepared = prepared.clone();
+        match self {
+            Self::Direct => runner(config::<Direct>(configure), machine, prepared, window),
+            Self::Paxos => runner(config::<Paxos>(configure), machine, prepared, window),
+            Self::Raft => runner(config::<Raft>(configure), machine, prepared, window),
+            Self::Pbft => runner(config::<Pbft>(configure), machine, prepared, window),
         }
     }
 }
 
 fn config<P: Protocol>(configure: &impl Configure) -> ClusterConfig<P> {
-    let mut config = ClusterConfig::default();
+    let mut config = ClusterConfig { drain_timeout: DRAIN_TIMEOUT, ..ClusterConfig::default() };
+    config.client.timeout = CLIENT_TIMEOUT;
     configure.configure(&mut config);
     config
 }

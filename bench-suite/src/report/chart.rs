@@ -6,7 +6,7 @@
 
 use crate::error::BenchError;
 use crate::report::canvas::{Anchor, Canvas, Drawn, Ink, Point, Svg, WIDTH};
-use crate::stats::{Interval, short, three_digits};
+use crate::stats::{Interval, short};
 
 const TITLE_SIZE: f64 = 15.0;
 const LABEL_SIZE: f64 = 13.0;
@@ -160,7 +160,7 @@ impl Horizontal {
             for tick in scale.ticks() {
                 let x = scale.at(tick);
                 canvas.line((x, top), (x, bottom), Ink::Grid, 1)?;
-                let text = if self.factors { factor(tick) } else { short(tick) };
+                let text = if self.factors { "×" } else { "" }.to_owned() + &tick_text(tick);
                 canvas.text(&text, (x, bottom + 12), TICK_SIZE, (Anchor::Middle, Ink::Faint))?;
             }
             if let Some(reference) = self.reference {
@@ -226,7 +226,11 @@ impl Line {
                 canvas.whisker((scale.at(interval.low), scale.at(interval.high)), y, Ink::Text)
             }
             Mark::Points(points) => {
-                for (shape, ink, interval) in points {
+                // Several systems on one line stand a little apart, so that equal ones are seen.
+                let spread = if points.len() > 2 { 6 } else { 0 };
+                let top = y - spread * (points.len() as i32 - 1) / 2;
+                for (place, (shape, ink, interval)) in points.iter().enumerate() {
+                    let y = top + spread * place as i32;
                     let ends = (scale.at(interval.low), scale.at(interval.high));
                     if ends.1 - ends.0 > 6 {
                         canvas.line((ends.0, y), (ends.1, y), *ink, 2)?;
@@ -236,7 +240,8 @@ impl Line {
                 Ok(())
             }
             Mark::Note(words) => {
-                canvas.text(words, (scale.from + 4, y), TICK_SIZE, (Anchor::Start, Ink::Faint))
+                let x = if self.label.is_empty() { 4 } else { scale.from + 4 };
+                canvas.text(words, (x, y), TICK_SIZE, (Anchor::Start, Ink::Faint))
             }
         }
     }
@@ -264,13 +269,13 @@ impl Lines {
                 let at = x.at(tick);
                 canvas.line((at, top), (at, bottom), Ink::Grid, 1)?;
                 let style = (Anchor::Middle, Ink::Faint);
-                canvas.text(&short(tick), (at, bottom + 13), TICK_SIZE, style)?;
+                canvas.text(&tick_text(tick), (at, bottom + 13), TICK_SIZE, style)?;
             }
             for tick in y.ticks() {
                 let at = y.at(tick);
                 canvas.line((left, at), (right, at), Ink::Grid, 1)?;
                 let style = (Anchor::End, Ink::Faint);
-                canvas.text(&short(tick), (left - 5, at), TICK_SIZE, style)?;
+                canvas.text(&tick_text(tick), (left - 5, at), TICK_SIZE, style)?;
             }
             let middle = i32::midpoint(left, right);
             let style = (Anchor::Middle, Ink::Faint);
@@ -327,9 +332,16 @@ fn text_width(text: &str) -> i32 {
     (text.chars().count() as f64 * LABEL_SIZE * 0.56).ceil() as i32
 }
 
-fn factor(value: f64) -> String {
-    format!("×{}", three_digits(value).trim_end_matches('0').trim_end_matches('.'))
-        .replace("×1", if (value - 1.0).abs() < 1e-9 { "no change" } else { "×1" })
+/// A tick's value without digits that say nothing: `50`, not `50.0`.
+fn tick_text(value: f64) -> String {
+    let text = short(value);
+    let (digits, suffix) = text.split_once(' ').map_or((text.as_str(), ""), |(d, s)| (d, s));
+    let digits = if digits.contains('.') {
+        digits.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        digits
+    };
+    if suffix.is_empty() { digits.to_owned() } else { format!("{digits} {suffix}") }
 }
 
 #[cfg(test)]
@@ -364,6 +376,13 @@ mod tests {
         let chart =
             Lines { title: "t".into(), x_axis: "x".into(), y_axis: "y".into(), series: Vec::new() };
         assert!(chart.draw("nothing").unwrap().inline.contains("</svg>"));
+    }
+
+    #[test]
+    fn ticks_show_no_digits_that_say_nothing() {
+        for (value, text) in [(50.0, "50"), (0.2, "0.2"), (2e6, "2 M"), (1.5e5, "150 k")] {
+            assert_eq!(tick_text(value), text);
+        }
     }
 
     #[test]

@@ -99,9 +99,3 @@ fn a_report_again_from_its_folder_is_the_same() {
     let again = again(&folder.path().join("runs").join(&run.manifest.id)).unwrap();
     assert_eq!(again, rendered(&run));
 }
-
-#[test]
-fn zz_dump() {
-    let report = rendered(&testing::run());
-    report.write(std::path::Path::new("/tmp/benchpage")).unwrap();
-}

@@ -134,10 +134,13 @@ pub(crate) fn ablation_reading(table: &Table, systems: &[String], case: &str) ->
             })
             .collect();
         if let Some(span) = span(&factors, change) {
-            parts.push(format!("{name} alone changes throughput by {span}"));
+            parts.push(format!("{name} {span}"));
         }
     }
-    if parts.is_empty() { "No verified figures.".into() } else { parts.join("; ") + "." }
+    if parts.is_empty() {
+        return "No verified figures.".into();
+    }
+    format!("Turned on alone, over the protocols: {}.", parts.join("; "))
 }
 
 /// `low to high`, or one figure when both read alike.

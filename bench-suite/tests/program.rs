@@ -1,0 +1,94 @@
+//! The program's promises to its callers: exit codes, clear errors, clean standard output.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn compare(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_compare"))
+        .args(arguments)
+        .output()
+        .expect("the program was built with this test")
+}
+
+fn refused(arguments: &[&str], words: &str) {
+    let output = compare(arguments);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+    assert!(message.contains(words), "{arguments:?}: {message}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+}
+
+#[test]
+fn a_wrong_call_ends_with_two_and_says_what_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    refused(&["--only", "speed", "--out", out], "there are: ablation");
+    refused(&["--repetitions", "0", "--out", out], "between 1 and 1000");
+    refused(&["--repetitions", "many"], "invalid value");
+    refused(&["--no-such-option"], "--no-such-option");
+    refused(&["--report", "no/such/run", "--out", out], "no/such/run");
+    let left: Vec<_> = folder.path().read_dir().unwrap().collect();
+    assert!(left.is_empty(), "nothing was written: {left:?}");
+}
+
+#[test]
+fn a_damaged_run_is_refused_and_the_old_report_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("runs").join("damaged");
+    std::fs::create_dir_all(&run).unwrap();
+    std::fs::write(run.join("run.json"), "{\"format\": 1").unwrap();
+    std::fs::write(folder.path().join("README.md"), "before").unwrap();
+    refused(&["--report", run.to_str().unwrap()], "run.json");
+    assert_eq!(std::fs::read_to_string(folder.path().join("README.md")).unwrap(), "before");
+    assert!(!folder.path().join("report").exists());
+}
+
+#[test]
+fn a_file_in_the_way_is_refused_before_anything_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("taken");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("results");
+    refused(&["--quick", "--only", "queue", "--out", below.to_str().unwrap()], "taken");
+}
+
+#[test]
+fn json_lines_are_all_that_stands_on_standard_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let arguments = ["--quick", "--only", "queue", "--repetitions", "1", "--json", "--out", out];
+    let output = compare(&arguments);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{message}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert!(lines.lines().count() > 8, "{lines}");
+    for line in lines.lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(row["experiment"], "queue");
+        assert_eq!(row["proof"], "verified", "{line}");
+    }
+    assert!(message.contains("report/index.html") || message.contains("report\\index.html"));
+    report_again_is_the_same(folder.path());
+}
+
+/// `--report` on the folder that was just written changes nothing.
+fn report_again_is_the_same(results: &Path) {
+    let read = || {
+        ["README.md", "report/index.html", "report/data.json", "report/ablation.svg"]
+            .map(|name| std::fs::read_to_string(results.join(name)).unwrap())
+    };
+    let before = read();
+    let run = results.join("runs").read_dir().unwrap().next().unwrap().unwrap().path();
+    let output = compare(&["--report", run.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(read(), before);
+}
+
+#[test]
+fn experiments_are_listed_with_their_questions() {
+    let output = compare(&["--list"]);
+    let list = String::from_utf8(output.stdout).unwrap();
+    for name in ["ablation", "small", "batching", "queue"] {
+        assert!(list.lines().any(|line| line.starts_with(name) && line.ends_with('?')), "{list}");
+    }
+}
