@@ -2,14 +2,11 @@
 
 use std::rc::Rc;
 
-use quorate_smr::auth::Authenticator;
 use quorate_smr::protocol::Protocol;
 use quorate_smr::{Lsn, ReplicaId, Slot, SnapshotMeta};
 
 use crate::client::{Reply, Request};
-
-/// A message as its sender sealed it.
-pub(crate) type Sealed<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Message>>::Sealed;
+use crate::inspect::Sealed;
 
 /// What travels between replicas.
 #[derive(Clone)]

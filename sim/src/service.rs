@@ -19,6 +19,9 @@ use crate::world::{Phase, World};
 /// How long a client waits before it asks again after a refusal: minimum and spread.
 const REFUSED_WAIT_NS: (u64, u64) = (2 * MS, 40 * MS);
 
+/// How often a client doubles its patience.
+const BACKOFF_DOUBLINGS_MAX: u32 = 3;
+
 /// At the replica.
 impl<P: Inspect> World<P> {
     /// A request arrives at a node.
@@ -123,7 +126,9 @@ impl<P: Inspect> World<P> {
     fn next_request(&mut self, index: usize) {
         let enough = match self.phase {
             Phase::Faults => self.clients[index].completed >= self.plan.load.requests,
-            Phase::Healed { .. } => false,
+            Phase::Healed { .. } => {
+                self.clients[index].completed_healed >= self.plan.liveness_requests
+            }
             Phase::Converging { .. } | Phase::Done => true,
         };
         let client = &mut self.clients[index];
@@ -180,8 +185,11 @@ impl<P: Inspect> World<P> {
             }
         }
         let recommended = P::retry_after(&self.config).as_nanos() as u64;
-        let patience = recommended * self.plan.load.patience_percent / 100;
         let client = &mut self.clients[index];
+        // A client that is not served asks less and less often, or retries alone could overload
+        // a small window for ever.
+        let backoff = 1 << (client.attempts - 1).min(BACKOFF_DOUBLINGS_MAX);
+        let patience = recommended * self.plan.load.patience_percent / 100 * backoff;
         let wait = patience / 2 + client.dice.below(patience);
         self.arm_client(index, wait);
     }

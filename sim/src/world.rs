@@ -192,6 +192,7 @@ impl<P: Inspect> World<P> {
             old_clock: None,
             crash_after_effects: None,
             crash_within_sync: false,
+            opened: std::collections::VecDeque::new(),
             old_messages: std::collections::VecDeque::new(),
             other_batch: None,
         });
@@ -327,10 +328,13 @@ impl<P: Inspect> World<P> {
             }
         }
         for client in 0..self.clients.len() {
-            if matches!(self.clients[client].doing, Doing::Idle | Doing::Stopped) {
-                self.clients[client].doing = Doing::Idle;
-                self.arm_client(client, 0);
+            let waits = &mut self.clients[client];
+            waits.attempts = 0;
+            if matches!(waits.doing, Doing::Idle | Doing::Stopped) {
+                waits.doing = Doing::Idle;
             }
+            let wait = waits.dice.below(20 * MS);
+            self.arm_client(client, wait);
         }
         self.queue.push(self.now_ns + POLL_NS, Event::Poll);
         Ok(())

@@ -117,3 +117,38 @@ mod paxos {
         check(Defect::LearnFromAnyBallot);
     }
 }
+
+mod pbft {
+    use quorate_pbft::{Defect, Pbft};
+
+    use super::is_found;
+
+    fn check(defect: Defect) {
+        is_found::<Pbft>(&format!("{defect:?}"), move |config| config.defect = Some(defect));
+    }
+
+    #[test]
+    fn a_new_view_that_is_not_verified_is_found() {
+        check(Defect::NewViewUnverified);
+    }
+
+    #[test]
+    fn a_prepared_batch_dropped_in_a_view_change_is_found() {
+        check(Defect::PreparedDroppedInViewChange);
+    }
+
+    #[test]
+    fn a_commit_without_a_quorum_is_found() {
+        check(Defect::CommitWithoutQuorum);
+    }
+
+    #[test]
+    fn votes_that_count_messages_are_found() {
+        check(Defect::VotesCountMessages);
+    }
+
+    #[test]
+    fn a_prepare_that_is_not_persisted_is_found() {
+        check(Defect::PrepareNotPersisted);
+    }
+}

@@ -10,9 +10,14 @@ mod raft;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use quorate_smr::auth::Authenticator;
 use quorate_smr::{Batch, Digest, Protocol, ReplicaId, Slot};
 
 use crate::dice::Dice;
+
+/// A message as its sender sealed it.
+pub type Sealed<P> =
+    <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Message>>::Sealed;
 
 /// Something that a replica wrote to its journal and that can be compared between replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +105,13 @@ pub trait Inspect: Protocol {
     /// What the replica holds above its base; `None` when the protocol cannot say. Asked only
     /// when a leader is elected.
     fn log(&self) -> Option<BTreeMap<Slot, Batch>>;
+
+    /// Whether opening `sealed` is costly (signatures), so that the simulator should remember the
+    /// result for retransmissions. Opening is a pure function; remembering changes nothing.
+    #[must_use]
+    fn is_costly(_sealed: &Sealed<Self>) -> bool {
+        false
+    }
 
     /// The proposal `message` of the replica `from` with `batch` in place of what it proposes;
     /// `None` when it proposes nothing.

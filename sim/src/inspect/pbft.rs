@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_pbft::{Message, Pbft, PbftConfig, Proposal, Record, View};
+use quorate_pbft::{Message, Pbft, PbftConfig, Proposal, Record, Sealed, View, Wire};
 use quorate_smr::{Batch, ReplicaId, Slot};
 
 use super::{Entry, Inspect, Value};
@@ -66,6 +66,17 @@ impl Inspect for Pbft {
 
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {
         None
+    }
+
+    fn is_costly(sealed: &Sealed) -> bool {
+        matches!(
+            sealed.wire,
+            Wire::Checkpoint(_)
+                | Wire::Stable(_)
+                | Wire::ViewChange(_)
+                | Wire::NewView(_)
+                | Wire::Snapshot(_)
+        )
     }
 
     fn equivocate(message: &Message, _from: ReplicaId, batch: &Batch) -> Option<Message> {

@@ -5,8 +5,8 @@
 //! operations are taken one after another from those that may come next, and a pair of (operations
 //! taken, state reached) that failed once is never tried again. Two facts cut the search further:
 //!
-//! - A completed operation that fits the present state and leaves it as it is can be taken at once:
-//!   whatever order works without it works with it taken first.
+//! - A completed operation that only reads (a get, a compare-and-swap that failed) and fits the
+//!   present state can be taken at once: whatever order works with it later works with it now.
 //! - An operation without a known outcome stays open for ever. It may take effect at any later
 //!   moment, or never; the search ends when all *completed* operations are explained.
 //!

@@ -23,6 +23,10 @@ pub trait Model {
         call: &Self::Call,
         answer: Option<&Self::Return>,
     ) -> Option<Self::State>;
+
+    /// Whether `call`, answered so, leaves *every* state as it is in which it may be answered so.
+    /// (Writing a value that is there already does not count: elsewhere it would change the state.)
+    fn only_reads(&self, call: &Self::Call, answer: &Self::Return) -> bool;
 }
 
 /// A register that holds a number; absent at first.
@@ -75,6 +79,10 @@ impl Model for RegisterModel {
             RegisterCall::CompareAndSwap(..) => (*state, RegisterReturn::Swapped(false)),
         };
         answer.is_none_or(|answer| *answer == expected).then_some(after)
+    }
+
+    fn only_reads(&self, _call: &RegisterCall, answer: &RegisterReturn) -> bool {
+        matches!(answer, RegisterReturn::Value(_) | RegisterReturn::Swapped(false))
     }
 }
 
@@ -149,6 +157,10 @@ impl Model for KvModel {
             KvCall::CompareAndSwap { .. } => state.clone(),
             KvCall::Delete => None,
         })
+    }
+
+    fn only_reads(&self, call: &KvCall, answer: &KvReturn) -> bool {
+        matches!(call, KvCall::Get) || matches!(answer, KvReturn::Mismatch(_))
     }
 }
 

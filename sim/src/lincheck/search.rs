@@ -161,18 +161,18 @@ impl<'a, M: Model> Search<'a, M> {
         let Some(after) = self.model.step(&self.state, &operation.call, answer) else {
             return false;
         };
-        let unchanged = after == self.state;
-        if unchanged && answer.is_none() {
+        if answer.is_none() && after == self.state {
             return false;
         }
+        let forced = answer.is_some_and(|answer| self.model.only_reads(&operation.call, answer));
         self.taken[index / 64] ^= 1 << (index % 64);
         // A forced step leads to one configuration only; it need not be remembered.
-        if !unchanged && !seen.insert((self.taken.clone(), after.clone())) {
+        if !forced && !seen.insert((self.taken.clone(), after.clone())) {
             self.taken[index / 64] ^= 1 << (index % 64);
             return false;
         }
         let before = std::mem::replace(&mut self.state, after);
-        self.stack.push(Frame { operation: index, before, forced: unchanged });
+        self.stack.push(Frame { operation: index, before, forced });
         self.completed_left -= usize::from(answer.is_some());
         let (call, ret) = self.places[index];
         self.unlink(call);
