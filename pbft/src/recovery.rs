@@ -27,7 +27,18 @@ impl Pbft {
             }
             self.start_at(certificate);
         }
-        records.try_for_each(|record| self.replay(record))
+        records.try_for_each(|record| self.replay(record))?;
+        // A compacted journal holds what belongs to earlier views before it names the view, and P
+        // may name an earlier view than Q: only the end can be checked.
+        let (view, null) = (self.view, self.group.null);
+        let sound = self.log.iter().all(|(_, entry)| {
+            let has_body = |digest| digest == null || entry.body(digest).is_some();
+            entry.accepted().all(|accepted| accepted.view <= view)
+                && entry
+                    .prepared
+                    .is_none_or(|(prepared, digest)| prepared <= view && has_body(digest))
+        });
+        if sound { Ok(()) } else { Err(damaged("a certificate of a later view or without batch")) }
     }
 
     fn start_at(&mut self, certificate: Arc<CheckpointCertificate>) {
@@ -55,8 +66,8 @@ impl Pbft {
         digest: Digest,
         batch: Option<Batch>,
     ) -> Result<(), RecoverError> {
-        if !self.log.contains(slot) || view > self.view {
-            return Err(damaged("a pre-prepare outside the window or the view"));
+        if !self.log.contains(slot) {
+            return Err(damaged("a pre-prepare outside the window"));
         }
         let batch = match batch {
             Some(batch) => match Proposal::new(batch) {
@@ -92,9 +103,6 @@ impl Pbft {
         let Some(entry) = self.log.entry_mut(slot) else {
             return Err(damaged("a prepared certificate outside the window"));
         };
-        if entry.body(digest).is_none() {
-            return Err(damaged("a prepared certificate without its pre-prepare"));
-        }
         entry.prepared = Some((view, digest));
         if current {
             entry.round.prepared = true;

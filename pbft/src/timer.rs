@@ -71,7 +71,11 @@ impl Pbft {
         let timers = &self.timers;
         let since = match self.phase {
             Phase::Changing => timers.wanted,
-            Phase::Active if self.is_primary() => None,
+            // A primary gives up its view when it cannot get done what it assigned: some of the
+            // others may have left for the next view and need it there.
+            Phase::Active if self.is_primary() => {
+                timers.waiting.map(|since| since.max(timers.entered))
+            }
             Phase::Active => {
                 let pending = self.pending.oldest();
                 let oldest = [pending, timers.waiting].into_iter().flatten().min();
@@ -130,14 +134,14 @@ impl Pbft {
 
     /// Something was executed.
     pub(crate) fn note_progress(&mut self, now: Time) {
-        let waits = |slot: Slot| {
+        // Only assignments count: votes for slots that nobody assigned are no reason to suspect the
+        // primary. Assigned slots follow one another, so the first look mostly suffices.
+        let waits = |slot: u64| {
             self.log
-                .entry(slot)
+                .entry(Slot(slot))
                 .is_some_and(|entry| entry.round.digest.is_some() || entry.round.unproven.is_some())
         };
-        // Slots are assigned in order: when the next one is not assigned, none waits. A faulty
-        // primary that leaves a gap is caught by the later slot, which restarts the clock.
-        let more = waits(self.committed.next()) || self.log.last() > self.committed;
+        let more = (self.committed.0 + 1..=self.log.last().0).any(waits);
         self.timers.waiting = more.then_some(now);
         if self.is_active() {
             self.timers.progressed = true;

@@ -163,6 +163,45 @@ fn everyone_restarts_from_a_checkpoint_and_goes_on() {
 }
 
 #[test]
+fn a_journal_compacted_after_view_changes_is_sound() {
+    // What a compaction leaves: earlier views first, then the view, then what belongs to it. P may
+    // name an earlier view than Q for the same batch, and then comes before its body.
+    let setup = || Setup::new(R2, 4, Seed(7), config());
+    let (one, two) = (batch(1, b"one"), batch(2, b"two"));
+    let (a, b) = (digest(&one), digest(&two));
+    let holds = |replica| quorate_pbft::ViewChange {
+        prepared: vec![pair(1, 0, a)],
+        pre_prepared: vec![pair(1, 0, a)],
+        ..empty_change(replica, 2)
+    };
+    let changes = [R0, R1, R2].map(|replica| signed_change(holds(replica))).to_vec();
+    let (v0, v1, v2) = (quorate_pbft::View(0), quorate_pbft::View(1), quorate_pbft::View(2));
+    let pre_prepared = |view, slot, digest, batch: &quorate_smr::Batch| Record::PrePrepared {
+        view,
+        slot: Slot(slot),
+        digest,
+        batch: Some(batch.clone()),
+    };
+    let records = vec![
+        Record::Prepared { view: v0, slot: Slot(1), digest: a },
+        pre_prepared(v1, 2, b, &two),
+        Record::NewView(signed_new_view(R2, 2, changes, 0, vec![a])),
+        pre_prepared(v2, 1, a, &one),
+    ];
+    let recovered = |records| Recovered { snapshot: None, records };
+    let replica = Pbft::recover(setup(), recovered(records.clone()), Time::ZERO).unwrap();
+    assert_eq!((replica.view(), replica.assigned(Slot(1))), (v2, Some(a)));
+    assert_eq!(replica.assigned(Slot(2)), None);
+    // Without the body, or without the view, it is damaged.
+    for missing in [2, 3] {
+        let mut records = records.clone();
+        records.remove(missing);
+        let result = Pbft::recover(setup(), recovered(records), Time::ZERO);
+        assert!(matches!(result, Err(RecoverError::Journal(_))), "without record {missing}");
+    }
+}
+
+#[test]
 fn a_damaged_journal_is_refused() {
     let setup = || Setup::new(R1, 4, Seed(7), config());
     let some = batch(1, b"x");

@@ -95,6 +95,43 @@ fn a_batch_committed_by_one_survives_views_0_to_3_with_silent_primaries() {
 }
 
 #[test]
+fn a_primary_gives_up_a_view_in_which_it_gets_nothing_done() {
+    // Found by the simulator: one replica committed and is content, one left the view, one is mute;
+    // if the primary stayed, its slots would never commit, and no one else would leave.
+    let mut pump = pump();
+    pump.propose(R0, &[b"a"]);
+    while pump.in_flight().iter().any(|e| !matches!(e.sealed.wire, Wire::Commit { .. })) {
+        pump.deliver_one();
+    }
+    pump.lose_where(|envelope| envelope.to != R1);
+    pump.settle();
+    assert_eq!(pump.payloads(R1), [b"a"], "replica 1 is content");
+    pump.isolate(R3);
+    pump.isolate(R2);
+    pump.advance(config().view_change_timeout + Duration::from_millis(100));
+    assert!(pump.replica(R0).view().0 >= 1 && pump.replica(R2).view().0 >= 1);
+    assert_eq!(pump.replica(R1).view().0, 0);
+    pump.heal();
+    pump.isolate(R3);
+    advance_until(&mut pump, |pump| [R0, R1, R2].iter().all(|id| pump.payloads(*id).len() == 1));
+    pump.assert_agreement();
+}
+
+#[test]
+fn votes_for_slots_that_nobody_assigned_make_nobody_suspect_the_primary() {
+    let mut pump = pump();
+    for slot in 1..=8 {
+        let (view, slot) = (quorate_pbft::View(0), Slot(slot));
+        let noise = Wire::Prepare { view, slot, digest: quorate_smr::Digest([9; 32]) };
+        post_to_others(&mut pump, R3, &noise);
+    }
+    pump.propose(R0, &[b"a"]);
+    pump.settle();
+    assert_eq!(pump.payloads(R1), [b"a"]);
+    assert!(replicas(4).all(|id| pump.replica(id).suspicion_deadline().is_none()));
+}
+
+#[test]
 fn what_nobody_prepared_gives_way() {
     let mut pump = pump();
     pump.propose(R0, &[b"unheard"]);
