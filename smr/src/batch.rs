@@ -134,7 +134,9 @@ impl Batch {
     /// A batch without commands: a leader's no-op, the filler of a gap, PBFT's null request.
     #[must_use]
     pub fn empty(group: GroupId) -> Self {
-        BatchBuilder::new(group).seal(None)
+        let mut builder = BatchBuilder::new(group);
+        builder.buffer.reserve(BATCH_HEADER_BYTES);
+        builder.seal(None)
     }
 
     /// Takes a batch from bytes that came from a peer or a disk.

@@ -15,12 +15,14 @@ use crate::ids::ReplicaId;
 pub const REPLICAS_MAX: usize = 128;
 
 /// A set of replicas, as a bitmap over their indices.
+///
+/// Two words instead of one `u128`: that would align every message and effect to 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct ReplicaSet(u128);
+pub struct ReplicaSet([u64; 2]);
 
 impl ReplicaSet {
     /// The empty set.
-    pub const EMPTY: Self = Self(0);
+    pub const EMPTY: Self = Self([0; 2]);
 
     /// The replicas `0..count`.
     ///
@@ -29,7 +31,11 @@ impl ReplicaSet {
     #[must_use]
     pub const fn first(count: usize) -> Self {
         assert!(count <= REPLICAS_MAX, "at most REPLICAS_MAX replicas");
-        if count == REPLICAS_MAX { Self(u128::MAX) } else { Self((1 << count) - 1) }
+        if count == REPLICAS_MAX {
+            return Self([u64::MAX; 2]);
+        }
+        let bits: u128 = (1 << count) - 1;
+        Self([bits as u64, (bits >> 64) as u64])
     }
 
     /// The set with `replica` alone.
@@ -42,20 +48,18 @@ impl ReplicaSet {
 
     /// Adds `replica`; false when it was there already or is beyond [`REPLICAS_MAX`].
     pub const fn insert(&mut self, replica: ReplicaId) -> bool {
-        if replica.0 as usize >= REPLICAS_MAX {
+        if replica.0 as usize >= REPLICAS_MAX || self.contains(replica) {
             return false;
         }
-        let bit = 1 << replica.0;
-        let new = self.0 & bit == 0;
-        self.0 |= bit;
-        new
+        self.0[replica.0 as usize / 64] |= 1 << (replica.0 % 64);
+        true
     }
 
     /// Removes `replica`; false when it was not there.
     pub const fn remove(&mut self, replica: ReplicaId) -> bool {
         let had = self.contains(replica);
         if had {
-            self.0 &= !(1 << replica.0);
+            self.0[replica.0 as usize / 64] &= !(1 << (replica.0 % 64));
         }
         had
     }
@@ -63,43 +67,45 @@ impl ReplicaSet {
     /// Whether `replica` is in the set.
     #[must_use]
     pub const fn contains(self, replica: ReplicaId) -> bool {
-        (replica.0 as usize) < REPLICAS_MAX && self.0 & (1 << replica.0) != 0
+        (replica.0 as usize) < REPLICAS_MAX
+            && self.0[replica.0 as usize / 64] & (1 << (replica.0 % 64)) != 0
     }
 
     /// How many replicas are in the set.
     #[must_use]
     pub const fn len(self) -> usize {
-        self.0.count_ones() as usize
+        (self.0[0].count_ones() + self.0[1].count_ones()) as usize
     }
 
     /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.0[0] == 0 && self.0[1] == 0
     }
 
     /// The replicas in both sets.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
+        Self([self.0[0] & other.0[0], self.0[1] & other.0[1]])
     }
 
     /// The replicas of this set that are not in `other`.
     #[must_use]
     pub const fn difference(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
+        Self([self.0[0] & !other.0[0], self.0[1] & !other.0[1]])
     }
 
     /// The replicas in ascending order.
     pub fn iter(self) -> impl Iterator<Item = ReplicaId> {
-        let mut rest = self.0;
+        let [mut low, mut high] = self.0;
         std::iter::from_fn(move || {
-            if rest == 0 {
+            let (word, base) = if low != 0 { (&mut low, 0) } else { (&mut high, 64) };
+            if *word == 0 {
                 return None;
             }
-            let index = rest.trailing_zeros();
-            rest &= rest - 1;
-            Some(ReplicaId(index as u8))
+            let index = word.trailing_zeros();
+            *word &= *word - 1;
+            Some(ReplicaId((index + base) as u8))
         })
     }
 }
