@@ -95,24 +95,22 @@ impl Pbft {
         }
     }
 
-    /// `2f + 1` distinct replicas want the view that we move to: the timer starts, and its primary
-    /// tries to open it.
+    /// `2f + 1` distinct replicas left for the view that we move to, or for later ones: the timer
+    /// starts. (Those in later views must count: two honest replicas in one view, one in the next and
+    /// a mute one would wait for ever.) With `2f + 1` for this very view its primary opens it.
     fn check_changes(&mut self, now: Time, out: &mut Out) {
         if self.phase != Phase::Changing {
             return;
         }
-        let changes: Vec<Arc<SignedViewChange>> = self
-            .changes
-            .iter()
-            .flatten()
-            .filter(|change| change.content.view == self.view)
-            .cloned()
-            .collect();
-        if changes.len() < self.group.quorum() {
+        let (view, quorum) = (self.view, self.group.quorum());
+        let left = self.changes.iter().flatten().filter(|change| change.content.view >= view);
+        if left.count() < quorum {
             return;
         }
         self.timers.wanted.get_or_insert(now);
-        if self.is_primary() {
+        let exact = self.changes.iter().flatten().filter(|change| change.content.view == view);
+        let changes: Vec<Arc<SignedViewChange>> = exact.cloned().collect();
+        if self.is_primary() && changes.len() >= quorum {
             self.open_view(now, changes, out);
         }
     }

@@ -118,6 +118,29 @@ fn a_primary_gives_up_a_view_in_which_it_gets_nothing_done() {
 }
 
 #[test]
+fn honest_replicas_in_neighbouring_views_meet_although_the_fourth_is_mute() {
+    // Found by the simulator.
+    let mut pump = pump();
+    pump.isolate(R0);
+    pump.isolate(R3);
+    pump.propose(R1, &[b"a"]);
+    pump.propose(R2, &[b"b"]);
+    pump.advance(config().view_change_timeout);
+    // The faulty replica's last words, to replica 2 alone, take it one view further.
+    pump.heal();
+    pump.isolate(R0);
+    post(&mut pump, R3, R2, Wire::ViewChange(signed_change(empty_change(R3, 1))));
+    pump.deliver_one();
+    pump.isolate(R3);
+    pump.advance(config().view_change_timeout);
+    assert_eq!(views(&pump)[1..3], [1, 2]);
+    pump.heal();
+    pump.isolate(R3);
+    advance_until(&mut pump, |pump| [R0, R1, R2].iter().all(|id| pump.payloads(*id).len() == 2));
+    pump.assert_agreement();
+}
+
+#[test]
 fn votes_for_slots_that_nobody_assigned_make_nobody_suspect_the_primary() {
     let mut pump = pump();
     for slot in 1..=8 {
