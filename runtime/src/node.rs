@@ -26,6 +26,9 @@ use crate::report::ProtocolCounters;
 const READS_PENDING_MAX: usize = 1024;
 /// Queries that wait to be asked for.
 const QUERIES_WAITING_MAX: usize = 65_536;
+/// Batches proposed before what they cause is handled: what is in flight between the replicas of
+/// one thread stays in the fastest cache.
+const PROPOSALS_PER_TURN: usize = 64;
 /// Pieces of work that an executor on another worker may have at a time.
 const APPLIES_HANDED_MAX: usize = 4;
 /// Snapshots of peers kept until the protocol decides about them.
@@ -288,7 +291,8 @@ impl<P: Protocol> ProtocolStage<P> {
         if let Some(batch) = running.intake.take_returned() {
             self.feed(now, Input::Propose { batch }, effects, ports);
         }
-        while let Some(running) = &mut self.running {
+        for _ in 0..PROPOSALS_PER_TURN {
+            let Some(running) = &mut self.running else { return };
             let auth = &self.identity.auth;
             let admit = |command: &Command<'_>| auth.admit(command).is_ok();
             let Some(batch) = running.intake.next(now, admit, &mut self.counters) else { break };

@@ -58,6 +58,7 @@ impl<P: Protocol> Ports<P> {
     }
 
     /// Sends `message` of `identity` to its peers, with snapshot bytes if there are any.
+    #[inline]
     pub(crate) fn transmit(
         &mut self,
         identity: &Identity<P>,
@@ -100,6 +101,7 @@ impl<P: Protocol> Ports<P> {
         Some(Bytes::copy_from_slice(&self.scratch))
     }
 
+    #[inline]
     fn deliver(
         &mut self,
         identity: &Identity<P>,
