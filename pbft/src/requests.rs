@@ -17,7 +17,7 @@ enum Taken {
 impl Pbft {
     /// A client's batch from our own host; its commands' clients were checked at the edge.
     pub(crate) fn on_propose(&mut self, now: Time, batch: Batch, out: &mut Out) {
-        let header = *batch.header();
+        let header = batch.header();
         let largest = batch.len().max(header.raw_bytes as usize);
         // Empty batches are null requests; only new views order them.
         let valid = header.group == self.group.id

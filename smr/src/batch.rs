@@ -120,13 +120,15 @@ pub struct BatchHeader {
     pub raw_bytes: u32,
     /// CRC-32C over the rest of the batch.
     pub checksum: u32,
+    body_bytes: u32,
     codec: u8,
 }
 
 /// A sealed, immutable batch of commands. Cloning costs one reference count.
-#[derive(Clone)]
+///
+/// It is its bytes and nothing else: 32 bytes that move by value; the header is read from them.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Batch {
-    header: BatchHeader,
     bytes: Bytes,
 }
 
@@ -151,31 +153,37 @@ impl Batch {
         if checksum(&bytes) != header.checksum {
             return Err(BatchError::Checksum);
         }
-        Ok(Self { header, bytes })
+        Ok(Self { bytes })
     }
 
-    /// The parsed header.
+    /// The header, read from the bytes.
     #[must_use]
-    pub const fn header(&self) -> &BatchHeader {
-        &self.header
+    #[inline]
+    pub fn header(&self) -> BatchHeader {
+        BatchHeader::read(self.head())
     }
 
     /// Commands inside.
     #[must_use]
-    pub const fn count(&self) -> usize {
-        self.header.count as usize
+    pub fn count(&self) -> usize {
+        self.header().count as usize
     }
 
     /// Whether the batch carries no command.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.header.count == 0
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
     }
 
     /// Whether the body is compressed.
     #[must_use]
-    pub const fn is_compressed(&self) -> bool {
-        self.header.codec == CODEC_COMPRESSED
+    pub fn is_compressed(&self) -> bool {
+        self.header().codec == CODEC_COMPRESSED
+    }
+
+    #[inline]
+    fn head(&self) -> &[u8; BATCH_HEADER_BYTES] {
+        self.bytes.first_chunk().expect("a sealed batch has a header")
     }
 
     /// The sealed bytes: header and body, exactly as stored and sent.
@@ -196,18 +204,19 @@ impl Batch {
     /// When the body does not decompress to the declared size or does not hold the declared
     /// commands. After a checksum that matched, that means that the *sealer* was faulty.
     pub fn body<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Result<Body<'a>, BatchError> {
+        let header = self.header();
         let stored = &self.bytes[BATCH_HEADER_BYTES..];
         let raw: &[u8] = if self.is_compressed() {
             scratch.clear();
-            compress::decompress_into(stored, self.header.raw_bytes as usize, scratch)?;
+            compress::decompress_into(stored, header.raw_bytes as usize, scratch)?;
             scratch
         } else {
             stored
         };
-        if raw.len() != self.header.raw_bytes as usize {
-            return Err(BatchError::Body(self.header.count));
+        if raw.len() != header.raw_bytes as usize {
+            return Err(BatchError::Body(header.count));
         }
-        Body::validate(raw, self.header.count)
+        Body::validate(raw, header.count)
     }
 
     /// The BLAKE3 digest of the group and the *uncompressed* body: what PBFT agrees on.
@@ -215,28 +224,21 @@ impl Batch {
     /// # Errors
     /// As [`Batch::body`].
     pub fn digest(&self, scratch: &mut Vec<u8>) -> Result<Digest, BatchError> {
-        Ok(self.body(scratch)?.digest(self.header.group))
+        Ok(self.body(scratch)?.digest(self.header().group))
     }
 }
-
-impl PartialEq for Batch {
-    fn eq(&self, other: &Self) -> bool {
-        self.header == other.header && self.bytes == other.bytes
-    }
-}
-
-impl Eq for Batch {}
 
 impl Hash for Batch {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // The header holds the checksum of the rest.
-        self.header.hash(state);
+        self.head().hash(state);
     }
 }
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "batch({} commands, {:08x})", self.header.count, self.header.checksum)
+        let BatchHeader { count, checksum, .. } = self.header();
+        write!(f, "batch({count} commands, {checksum:08x})")
     }
 }
 
@@ -406,9 +408,7 @@ impl BatchBuilder {
         head.put_u32_le(body_bytes as u32);
         let checksum = checksum(&self.buffer);
         self.buffer[20..24].copy_from_slice(&checksum.to_le_bytes());
-        let header =
-            BatchHeader { group: self.group, count, raw_bytes: raw_bytes as u32, checksum, codec };
-        Batch { header, bytes: self.buffer.split().freeze() }
+        Batch { bytes: self.buffer.split().freeze() }
     }
 
     /// Makes room for `needed` body bytes, and for the header when the batch is new.
@@ -429,33 +429,43 @@ fn limit(what: &'static str, value: usize, limit: usize) -> Result<(), BatchErro
     if value > limit { Err(BatchError::Limit { what, value, limit }) } else { Ok(()) }
 }
 
-fn read_u32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+impl BatchHeader {
+    #[inline]
+    fn read(head: &[u8; BATCH_HEADER_BYTES]) -> Self {
+        let word =
+            |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        Self {
+            group: GroupId(word(4)),
+            count: word(8),
+            raw_bytes: word(12),
+            checksum: word(20),
+            body_bytes: word(16),
+            codec: head[3],
+        }
+    }
 }
 
 fn parse_header(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
-    if bytes.len() < BATCH_HEADER_BYTES {
+    let Some(head) = bytes.first_chunk::<BATCH_HEADER_BYTES>() else {
         return Err(BatchError::Truncated { have: bytes.len(), need: BATCH_HEADER_BYTES });
+    };
+    if head[0..2] != MAGIC {
+        return Err(BatchError::Magic([head[0], head[1]]));
     }
-    if bytes[0..2] != MAGIC {
-        return Err(BatchError::Magic([bytes[0], bytes[1]]));
+    if head[2] != BATCH_VERSION {
+        return Err(BatchError::Version(head[2]));
     }
-    if bytes[2] != BATCH_VERSION {
-        return Err(BatchError::Version(bytes[2]));
+    let header = BatchHeader::read(head);
+    if header.codec > CODEC_COMPRESSED {
+        return Err(BatchError::Codec(header.codec));
     }
-    let codec = bytes[3];
-    if codec > CODEC_COMPRESSED {
-        return Err(BatchError::Codec(codec));
-    }
-    let (count, raw_bytes) = (read_u32(bytes, 8), read_u32(bytes, 12));
-    limit("commands", count as usize, BATCH_COMMANDS_MAX)?;
-    limit("raw bytes", raw_bytes as usize, BATCH_RAW_BYTES_MAX)?;
-    let need = BATCH_HEADER_BYTES + read_u32(bytes, 16) as usize;
+    limit("commands", header.count as usize, BATCH_COMMANDS_MAX)?;
+    limit("raw bytes", header.raw_bytes as usize, BATCH_RAW_BYTES_MAX)?;
+    let need = BATCH_HEADER_BYTES + header.body_bytes as usize;
     if bytes.len() != need {
         return Err(BatchError::Truncated { have: bytes.len(), need });
     }
-    let group = GroupId(read_u32(bytes, 4));
-    Ok(BatchHeader { group, count, raw_bytes, checksum: read_u32(bytes, 20), codec })
+    Ok(header)
 }
 
 fn checksum(bytes: &[u8]) -> u32 {
