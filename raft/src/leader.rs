@@ -108,15 +108,17 @@ impl Leader {
             && unacknowledged < view.config.window_bytes
     }
 
-    /// Asks `to` for an acknowledgement of what it is known to have received up to `slot`.
-    pub(crate) fn ask_again(&self, to: ReplicaId, slot: Slot, view: View<'_>, out: &mut Out) {
-        if let Some(term) = view.log.term_at(slot) {
-            let previous = Position { term, slot };
-            let entries = crate::message::Entries::NONE;
-            let (term, committed) = (view.term, view.committed);
-            let message = Message::Append { term, previous, committed, entries };
-            out.send_immediately(To::One(to), message);
-        }
+    /// Asks `to` for an acknowledgement of what it is known to have received up to `slot`. Where
+    /// that is no longer held it cannot be asked for; the snapshot above it serves instead.
+    pub(crate) fn ask_again(&mut self, to: ReplicaId, slot: Slot, view: View<'_>, out: &mut Out) {
+        let Some(term) = view.log.term_at(slot) else {
+            return self.send_snapshot(to, view, out);
+        };
+        let previous = Position { term, slot };
+        let entries = crate::message::Entries::NONE;
+        let (term, committed) = (view.term, view.committed);
+        let message = Message::Append { term, previous, committed, entries };
+        out.send_immediately(To::One(to), message);
     }
 
     fn send_probe(&mut self, to: ReplicaId, view: View<'_>, out: &mut Out) {

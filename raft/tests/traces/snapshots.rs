@@ -78,6 +78,36 @@ fn a_straggler_gets_the_snapshot_and_then_the_entries_above_it() {
     assert!(digests[0] == digests[1] && digests[1] == digests[2]);
 }
 
+/// Found by the simulator (`--protocol raft --seed 1350`): the follower had the entry, its
+/// acknowledgement was lost, and the leader compacted the entry away. The window stayed full, and
+/// there was nothing left to ask about.
+#[test]
+fn an_acknowledgement_lost_before_a_compaction_does_not_strand_the_follower() {
+    let config = RaftConfig { window_entries: 1, ..config() };
+    let mut pump = Pump::<Raft>::new(3, &config);
+    let leader = pump.run_until_leader();
+    let straggler = ReplicaId((leader.0 + 1) % 3);
+    pump.propose(leader, &[b"x"]);
+    pump.settle();
+    pump.propose(leader, &[b"its acknowledgement is lost"]);
+    loop {
+        pump.lose_where(|envelope| envelope.from == straggler);
+        if !pump.deliver_one() {
+            break;
+        }
+    }
+    pump.isolate(straggler);
+    for _ in 0..24 {
+        pump.propose(leader, &[b"x"]);
+        pump.settle();
+    }
+    assert!(pump.replica(leader).status().base > pump.replica(straggler).status().last);
+    pump.heal();
+    pump.advance(Duration::from_millis(250));
+    assert_eq!(pump.replica(leader).status().leader, Some(leader), "it led all the time");
+    assert_eq!(pump.committed(leader).last(), pump.committed(straggler).last());
+}
+
 #[test]
 fn a_follower_a_little_behind_is_served_from_the_trailing_entries() {
     let mut cluster = with_a_straggler(&RaftConfig { trailing_slots: 30, ..config() });
