@@ -24,17 +24,21 @@ pub enum Behaviour {
     Replay,
     /// Changes messages after their proof was made.
     Forge,
+    /// Lies in what it signs: certificates withheld, another choice in a new view, a checkpoint of
+    /// another state.
+    Lie,
 }
 
 impl Behaviour {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Mute,
         Self::Selective,
         Self::Equivocate,
         Self::Twins,
         Self::Replay,
         Self::Forge,
+        Self::Lie,
     ];
 
     /// One of them.

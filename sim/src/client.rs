@@ -92,6 +92,8 @@ pub(crate) struct Client<A> {
     pub(crate) completed: u64,
     pub(crate) completed_healed: u64,
     pub(crate) dice: Dice,
+    /// Only reads, often, and anywhere.
+    pub(crate) reader: bool,
     auth: A,
     quorum: usize,
     answers: Vec<Vote>,
@@ -122,6 +124,7 @@ impl<A: ClientAuthenticator> Client<A> {
             completed: 0,
             completed_healed: 0,
             dice,
+            reader: false,
             auth,
             quorum,
             answers: Vec::new(),
@@ -139,7 +142,7 @@ impl<A: ClientAuthenticator> Client<A> {
     pub(crate) fn wish(&mut self, load: &LoadPlan) -> Wish {
         let key = self.dice.below(load.keys);
         self.seen.resize(load.keys as usize, None);
-        let call = if self.dice.chance(load.read_ppm) {
+        let call = if self.reader || self.dice.chance(load.read_ppm) {
             KvCall::Get
         } else {
             let value = self.fresh_value(load.value_bytes);

@@ -79,6 +79,8 @@ faults! {
     Replay = "byzantine: replay",
     /// A Byzantine replica changed a message after its proof was made.
     Forge = "byzantine: forged proof",
+    /// A Byzantine replica signed something untrue.
+    Lie = "byzantine: signed lie",
 }
 
 /// How often each kind was injected.

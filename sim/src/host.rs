@@ -40,8 +40,7 @@ impl<P: Inspect> World<P> {
         let load = &self.plan.load;
         let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
         let fixed = P::reply_quorum(self.replicas) > 1;
-        let clients: Vec<_> =
-            (1..=load.clients as u64).filter(|_| fixed).map(ClientId).collect();
+        let clients: Vec<_> = (1..=load.clients as u64).filter(|_| fixed).map(ClientId).collect();
         let node = &mut self.nodes[index];
         let mut executor = Executor::new(KvStore::default(), limits, &clients);
         if let Some((meta, image)) = &node.disk.snapshot {
@@ -73,7 +72,9 @@ impl<P: Inspect> World<P> {
         let status = running.progress.status;
         node.running = Some(running);
         node.tick_at = u64::MAX;
-        self.note(|| format!("{} starts at {}, epoch {}", status.replica, status.base, status.epoch));
+        self.note(|| {
+            format!("{} starts at {}, epoch {}", status.replica, status.base, status.epoch)
+        });
         self.schedule_tick(index);
         Ok(())
     }
@@ -137,7 +138,8 @@ impl<P: Inspect> World<P> {
             }
             Effect::SendSnapshot { to, slot, message } => {
                 let Some((_, image)) = running.snapshots.get(&slot).cloned() else {
-                    let detail = format!("{} sends the snapshot at {slot}, which it has not", node.id);
+                    let detail =
+                        format!("{} sends the snapshot at {slot}, which it has not", node.id);
                     return Err(broken(invariants::CONTRACT, detail));
                 };
                 self.note(|| format!("{} sends its snapshot at {slot} to {to}", index_name(index)));
@@ -160,9 +162,7 @@ impl<P: Inspect> World<P> {
                 self.write(index, Step::Replace(image, records));
                 Ok(())
             }
-            Effect::InstallSnapshot { snapshot, records } => {
-                self.install(index, snapshot, records)
-            }
+            Effect::InstallSnapshot { snapshot, records } => self.install(index, snapshot, records),
             Effect::Commit { slot, batch } => self.commit(index, slot, batch),
             Effect::ReadReady { id, slot } => {
                 if let Some(wait) = running.reads.remove(&id) {
@@ -176,7 +176,13 @@ impl<P: Inspect> World<P> {
                     Refused::Proposal(batch) => self.refuse_batch(index, &batch, reason),
                     Refused::Read(id) => {
                         if let Some(wait) = running.reads.remove(&id) {
-                            self.reply(index, wait.client, ClientId::NONE, wait.seq, Answer::Refused(reason));
+                            self.reply(
+                                index,
+                                wait.client,
+                                ClientId::NONE,
+                                wait.seq,
+                                Answer::Refused(reason),
+                            );
                         }
                     }
                     Refused::Admin(_) => {}
@@ -192,7 +198,9 @@ impl<P: Inspect> World<P> {
                 self.take_snapshots(index)
             }
             Effect::RoleChanged { role, epoch, leader } => {
-                self.note(|| format!("{} is {role:?} in epoch {epoch}, leader {leader:?}", index_name(index)));
+                self.note(|| {
+                    format!("{} is {role:?} in epoch {epoch}, leader {leader:?}", index_name(index))
+                });
                 Ok(())
             }
         }
@@ -436,7 +444,8 @@ impl<P: Inspect> World<P> {
         };
         let bytes = reply_bytes(seq, applied.status, &applied.payload);
         let tag = node.auth.tag_reply(id, &bytes);
-        let answer = Answer::Applied { status: applied.status, payload: applied.payload.clone(), tag };
+        let answer =
+            Answer::Applied { status: applied.status, payload: applied.payload.clone(), tag };
         self.reply(index, client, id, seq, answer);
     }
 
@@ -509,8 +518,10 @@ impl<P: Inspect> World<P> {
         let node = &mut self.nodes[index];
         let (id, honest) = (node.id, node.is_honest());
         let Some(running) = &mut node.running else { return Ok(()) };
-        let Some(image) = running.arrived.iter().find(|(meta, _)| *meta == snapshot).cloned() else {
-            let detail = format!("{id} installs a snapshot at {} that never arrived", snapshot.slot);
+        let Some(image) = running.arrived.iter().find(|(meta, _)| *meta == snapshot).cloned()
+        else {
+            let detail =
+                format!("{id} installs a snapshot at {} that never arrived", snapshot.slot);
             return Err(broken(invariants::CONTRACT, detail));
         };
         if snapshot.slot < running.committed {
@@ -519,7 +530,8 @@ impl<P: Inspect> World<P> {
         }
         let restored = running.executor.restore(&image.1);
         if restored != Ok(snapshot) {
-            let detail = format!("{id}: the arrived snapshot at {} does not restore", snapshot.slot);
+            let detail =
+                format!("{id}: the arrived snapshot at {} does not restore", snapshot.slot);
             return Err(broken(invariants::CONTRACT, detail));
         }
         running.committed = snapshot.slot;
@@ -540,14 +552,17 @@ impl<P: Inspect> World<P> {
         // Behind the effects of this step, as a message from the executor would be.
         let incarnation = self.nodes[index].incarnation;
         let at = self.now_ns;
-        self.queue.push(
-            at,
-            Event::SnapshotInstalled { node: index, incarnation, slot: snapshot.slot },
-        );
+        self.queue
+            .push(at, Event::SnapshotInstalled { node: index, incarnation, slot: snapshot.slot });
         Ok(())
     }
 
-    pub(crate) fn snapshot_installed(&mut self, index: usize, incarnation: u32, slot: Slot) -> Check {
+    pub(crate) fn snapshot_installed(
+        &mut self,
+        index: usize,
+        incarnation: u32,
+        slot: Slot,
+    ) -> Check {
         if self.nodes[index].incarnation != incarnation {
             return Ok(());
         }

@@ -109,6 +109,8 @@ pub struct LoadPlan {
     pub give_up_ppm: u32,
     /// Requests that go to a replica drawn at random rather than to the one believed to lead.
     pub stray_ppm: u32,
+    /// Clients that only read, often, and anywhere.
+    pub readers_ppm: u32,
     /// How long a client waits for an answer, in percent of what the protocol recommends.
     pub patience_percent: u64,
     /// Answers that each session remembers.
@@ -188,6 +190,7 @@ impl Plan {
                 linger_ns: 0,
                 give_up_ppm: 0,
                 stray_ppm: 0,
+                readers_ppm: 0,
                 patience_percent: 100,
                 session_window: 8,
                 sessions_max: 64,
@@ -292,11 +295,12 @@ fn draw_load(dice: &mut Dice) -> LoadPlan {
         requests: dice.between(15, 60),
         think_ns: dice.between(MS / 2, 40 * MS),
         read_ppm: dice.between(100_000, 600_000) as u32,
-        ordered_read_ppm: *dice.pick(&[0, 300_000, 1_000_000]),
+        ordered_read_ppm: *dice.pick(&[0, 0, 300_000, 1_000_000]),
         value_bytes: if dice.chance(100_000) { dice.below(300) as usize } else { 0 },
         linger_ns: if dice.chance(500_000) { dice.below(5 * MS) } else { 0 },
         give_up_ppm: if dice.chance(500_000) { dice.below(300_000) as u32 } else { 0 },
         stray_ppm: *dice.pick(&[0, 100_000, 300_000]),
+        readers_ppm: *dice.pick(&[0, 200_000, 500_000]),
         patience_percent: *dice.pick(&[15, 50, 100]),
         session_window: 8,
         sessions_max: if dice.chance(150_000) { 8 } else { 64 },
@@ -306,8 +310,8 @@ fn draw_load(dice: &mut Dice) -> LoadPlan {
 /// Makes up to `faults` replicas Byzantine; how many.
 fn draw_byzantine(dice: &mut Dice, plan: &mut Plan, replicas: usize, faults: usize) -> usize {
     let count = dice.between(1, faults as u64 + 1) as usize;
-    // Replica 0 leads view 0, so that a Byzantine first primary is common.
-    let first = if dice.chance(600_000) { 0 } else { dice.index(replicas) };
+    // Replicas 0 and 1 lead views 0 and 1, so that a Byzantine primary, old or new, is common.
+    let first = if dice.chance(600_000) { dice.index(2) } else { dice.index(replicas) };
     for offset in 0..count.min(faults) {
         let replica = ((first + offset) % replicas) as u8;
         plan.byzantine.push((replica, Behaviour::draw(dice)));

@@ -19,6 +19,8 @@ use crate::world::{Phase, World};
 /// How long a client waits before it asks again after a refusal: minimum and spread.
 const REFUSED_WAIT_NS: (u64, u64) = (2 * MS, 40 * MS);
 
+/// How many more requests a client makes that only reads.
+const READER_SHARE: u64 = 4;
 /// How often a client doubles its patience.
 const BACKOFF_DOUBLINGS_MAX: u32 = 3;
 
@@ -31,7 +33,8 @@ impl<P: Inspect> World<P> {
         if request.indexed_read {
             let id = ReadId(running.next_read);
             running.next_read += 1;
-            let wait = ReadWait { client: request.client, seq: request.seq, query: request.payload };
+            let wait =
+                ReadWait { client: request.client, seq: request.seq, query: request.payload };
             running.reads.insert(id, wait);
             return self.handle(index, Input::Read { id });
         }
@@ -125,7 +128,10 @@ impl<P: Inspect> World<P> {
 
     fn next_request(&mut self, index: usize) {
         let enough = match self.phase {
-            Phase::Faults => self.clients[index].completed >= self.plan.load.requests,
+            Phase::Faults => {
+                let share = if self.clients[index].reader { READER_SHARE } else { 1 };
+                self.clients[index].completed >= self.plan.load.requests * share
+            }
             Phase::Healed { .. } => {
                 self.clients[index].completed_healed >= self.plan.liveness_requests
             }
@@ -156,8 +162,7 @@ impl<P: Inspect> World<P> {
                 self.note(|| format!("client {index} ({id} {seq}) asks {call}"));
             }
             let called_at_ns = self.now_ns;
-            self.clients[index].doing =
-                Doing::Asking { wish, number, indexed_read, called_at_ns };
+            self.clients[index].doing = Doing::Asking { wish, number, indexed_read, called_at_ns };
         }
         self.ask(index);
     }
@@ -177,7 +182,7 @@ impl<P: Inspect> World<P> {
         let Some(request) = client.request.clone() else { return };
         client.attempts += 1;
         let to_all = client.is_fixed() && client.attempts > 1;
-        let stray = client.dice.chance(self.plan.load.stray_ppm);
+        let stray = client.reader || client.dice.chance(self.plan.load.stray_ppm);
         let guess = if stray { client.dice.index(self.replicas) } else { client.guess };
         for node in 0..self.nodes.len() {
             if to_all || self.nodes[node].id.0 as usize == guess {
@@ -225,7 +230,8 @@ impl<P: Inspect> World<P> {
         let client = &mut self.clients[index];
         // Replies to reads carry no identity; numbers are not used twice within a session.
         let current = reply.seq == client.seq
-            && (reply.id == client.id || matches!(reply.answer, Answer::Read { .. } | Answer::Refused(_)));
+            && (reply.id == client.id
+                || matches!(reply.answer, Answer::Read { .. } | Answer::Refused(_)));
         if !current {
             return Ok(());
         }
@@ -340,6 +346,7 @@ impl<P: Inspect> World<P> {
         client.request = None;
         client.completed += 1;
         client.completed_healed += u64::from(answered && healed);
+        let think = if client.reader { think / READER_SHARE } else { think };
         let wait = if think > 0 { client.dice.long_tail(think) } else { 0 };
         self.arm_client(index, wait);
     }

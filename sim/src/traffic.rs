@@ -22,6 +22,8 @@ use crate::world::{Phase, World};
 
 /// How long a Byzantine replica treats the same peers in the same way, in nanoseconds.
 const WHIM_NS: u64 = 300 * MS;
+/// Messages in which a Byzantine replica lies, where it can, in parts of a million.
+const LIES_PPM: u32 = 600_000;
 /// Messages that a Byzantine replica replays or forges, in parts of a million.
 const MISCHIEF_PPM: u32 = 150_000;
 
@@ -44,21 +46,37 @@ impl<P: Inspect> World<P> {
         {
             return Ok(());
         }
-        self.seal_and_send(index, to, message, image);
+        if self.nodes[index].byzantine == Some(Behaviour::Lie) {
+            let receivers = to.receivers(self.nodes[index].id, self.nodes[index].setup.members);
+            for receiver in receivers.iter() {
+                self.lie(index, To::One(receiver), &message, image.clone());
+            }
+            return Ok(());
+        }
+        let sealed = self.nodes[index].auth.seal(to, message);
+        self.send_sealed(index, to, sealed, image);
         Ok(())
     }
 
-    fn seal_and_send(
-        &mut self,
-        index: usize,
-        to: To,
-        message: P::Message,
-        image: Option<Rc<Vec<u8>>>,
-    ) {
+    /// Tells one receiver a signed lie, or the truth.
+    fn lie(&mut self, index: usize, to: To, message: &P::Message, image: Option<Rc<Vec<u8>>>) {
+        let auth = &self.nodes[index].auth;
+        let lies = self.host_dice.chance(LIES_PPM);
+        let lie = lies.then(|| P::lie(auth, to, message, &mut self.host_dice)).flatten();
+        let sealed = match lie {
+            Some(lie) => {
+                self.faults.add(FaultKind::Lie);
+                lie
+            }
+            None => auth.seal(to, message.clone()),
+        };
+        self.send_sealed(index, to, sealed, image);
+    }
+
+    fn send_sealed(&mut self, index: usize, to: To, sealed: Sealed<P>, image: Option<Rc<Vec<u8>>>) {
         let node = &self.nodes[index];
         let (from, setup) = (node.id, &node.setup);
         let receivers = to.receivers(from, setup.members);
-        let sealed = node.auth.seal(to, message);
         let mut bytes = image.as_ref().map_or(0, |image| image.len());
         let content = if self.network.frames() || self.count_bytes || self.network.has_bandwidth() {
             self.bytes.clear();
@@ -107,7 +125,9 @@ impl<P: Inspect> World<P> {
         for (place, delay) in fate.iter().enumerate() {
             let Some(delay) = delay else { continue };
             let more = fate[place + 1..].iter().any(Option::is_some);
-            let Some(mut parcel) = (if more { copy.clone() } else { copy.take() }) else { continue };
+            let Some(mut parcel) = (if more { copy.clone() } else { copy.take() }) else {
+                continue;
+            };
             if let Content::Frame(frame) = &mut parcel.content {
                 let mut changed = frame.as_ref().clone();
                 if self.network.corrupt(&mut changed, &mut self.faults) {
@@ -185,7 +205,9 @@ impl<P: Inspect> World<P> {
         for receiver in receivers.iter() {
             let lie = self.host_dice.chance(500_000);
             let said = if lie { other.clone() } else { message.clone() };
-            self.seal_and_send(index, To::One(receiver), said, image.cloned());
+            let to = To::One(receiver);
+            let sealed = self.nodes[index].auth.seal(to, said);
+            self.send_sealed(index, to, sealed, image.cloned());
         }
         true
     }
@@ -258,9 +280,10 @@ impl<P: Inspect> World<P> {
         let mut fold = Fold::default();
         sealed.hash(&mut fold);
         let hash = fold.value();
-        let known = node.opened.iter().find(|known| {
-            known.hash == hash && known.from == from && known.sealed == sealed
-        });
+        let known = node
+            .opened
+            .iter()
+            .find(|known| known.hash == hash && known.from == from && known.sealed == sealed);
         if let Some(known) = known {
             return Some(known.message.clone());
         }

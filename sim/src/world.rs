@@ -107,10 +107,7 @@ impl<P: Inspect> World<P> {
             let byzantine = P::BYZANTINE && options.byzantine;
             Plan::swarm(seed, replicas, P::faults(replicas), byzantine)
         });
-        let mut config = options
-            .config
-            .clone()
-            .unwrap_or_else(|| draw_config::<P>(seed, replicas));
+        let mut config = options.config.clone().unwrap_or_else(|| draw_config::<P>(seed, replicas));
         if let Some(adjust) = &options.adjust {
             adjust(&mut config);
         }
@@ -205,7 +202,10 @@ impl<P: Inspect> World<P> {
             let key = ClientId(index as u64 + 1);
             let auth = self.nodes[0].auth.client(key).expect("the first clients are known");
             let dice = Dice::new(self.seed, part::CLIENTS + index as u64);
-            self.clients.push(Client::new(index, id, auth, quorum, dice));
+            let mut client = Client::new(index, id, auth, quorum, dice);
+            // The first client writes, or there would be nothing to read.
+            client.reader = index > 0 && client.dice.chance(self.plan.load.readers_ppm);
+            self.clients.push(client);
         }
     }
 
@@ -426,7 +426,8 @@ impl<P: Inspect> World<P> {
         for client in &self.clients {
             if client.completed_healed < self.plan.liveness_requests {
                 let (index, attempts) = (client.index, client.attempts);
-                let _ = write!(text, "client {index} waits for {} (attempt {attempts}); ", client.seq);
+                let _ =
+                    write!(text, "client {index} waits for {} (attempt {attempts}); ", client.seq);
             }
         }
         text

@@ -11,13 +11,12 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use quorate_smr::auth::Authenticator;
-use quorate_smr::{Batch, Digest, Protocol, ReplicaId, Slot};
+use quorate_smr::{Batch, Digest, Protocol, ReplicaId, Slot, To};
 
 use crate::dice::Dice;
 
 /// A message as its sender sealed it.
-pub type Sealed<P> =
-    <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Message>>::Sealed;
+pub type Sealed<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Message>>::Sealed;
 
 /// Something that a replica wrote to its journal and that can be compared between replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +60,10 @@ pub trait Inspect: Protocol {
     /// How many faulty replicas a group of `replicas` tolerates.
     #[must_use]
     fn faults(replicas: usize) -> usize {
-        (0..replicas).take_while(|faults| Self::replicas_for(*faults) <= replicas).count().saturating_sub(1)
+        (0..replicas)
+            .take_while(|faults| Self::replicas_for(*faults) <= replicas)
+            .count()
+            .saturating_sub(1)
     }
 
     /// What the replica has promised so far.
@@ -106,6 +108,17 @@ pub trait Inspect: Protocol {
     /// when a leader is elected.
     fn log(&self) -> Option<BTreeMap<Slot, Batch>>;
 
+    /// A lie in place of `message`, with the liar's own valid proofs; `None` when there is nothing
+    /// to lie about.
+    fn lie(
+        _auth: &Self::Auth,
+        _to: To,
+        _message: &Self::Message,
+        _dice: &mut Dice,
+    ) -> Option<Sealed<Self>> {
+        None
+    }
+
     /// Whether opening `sealed` is costly (signatures), so that the simulator should remember the
     /// result for retransmissions. Opening is a pure function; remembering changes nothing.
     #[must_use]
@@ -115,7 +128,11 @@ pub trait Inspect: Protocol {
 
     /// The proposal `message` of the replica `from` with `batch` in place of what it proposes;
     /// `None` when it proposes nothing.
-    fn equivocate(_message: &Self::Message, _from: ReplicaId, _batch: &Batch) -> Option<Self::Message> {
+    fn equivocate(
+        _message: &Self::Message,
+        _from: ReplicaId,
+        _batch: &Batch,
+    ) -> Option<Self::Message> {
         None
     }
 }

@@ -1,10 +1,11 @@
 //! PBFT: replicas may lie; prepared batches of one view and slot agree among the honest ones.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_pbft::{Message, Pbft, PbftConfig, Proposal, Record, Sealed, View, Wire};
-use quorate_smr::{Batch, ReplicaId, Slot};
+use quorate_pbft::{Message, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, View, Wire};
+use quorate_smr::{Batch, Digest, ReplicaId, Slot, To};
 
 use super::{Entry, Inspect, Value};
 use crate::dice::Dice;
@@ -66,6 +67,40 @@ impl Inspect for Pbft {
 
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {
         None
+    }
+
+    fn lie(auth: &PbftAuth, to: To, message: &Message, dice: &mut Dice) -> Option<Sealed> {
+        let wire = match message {
+            // Leaves out what it prepared, or everything.
+            Message::ViewChange(change) => {
+                let mut content = change.content.clone();
+                content.prepared.truncate(dice.index(content.prepared.len() + 1));
+                if dice.chance(500_000) {
+                    content.pre_prepared.clear();
+                    content.prepared.clear();
+                }
+                Wire::ViewChange(Arc::new(auth.sign_view_change(content)))
+            }
+            // Chooses other batches than the view changes demand.
+            Message::NewView(new_view) => {
+                let mut content = new_view.content.clone();
+                match dice.below(3) {
+                    0 => content.chosen.truncate(dice.index(content.chosen.len() + 1)),
+                    1 => content.chosen.reverse(),
+                    _ => {
+                        content.chosen.pop();
+                        content.chosen.insert(0, Digest::default());
+                    }
+                }
+                Wire::NewView(Arc::new(auth.sign_new_view(content)))
+            }
+            Message::Checkpoint(checkpoint) => {
+                let digest = Digest::of(&dice.word().to_le_bytes());
+                Wire::Checkpoint(auth.sign_checkpoint(checkpoint.slot, digest))
+            }
+            _ => return None,
+        };
+        Some(auth.seal_wire(to, wire))
     }
 
     fn is_costly(sealed: &Sealed) -> bool {

@@ -50,7 +50,8 @@ impl Applications {
             Some(known) if known.answer == answer => Ok(()),
             Some(known) => {
                 let first = known.slot;
-                let detail = format!("{client} {seq} was answered in {first} and otherwise in {slot}");
+                let detail =
+                    format!("{client} {seq} was answered in {first} and otherwise in {slot}");
                 Err(broken(SAME_ANSWER, detail))
             }
             None => {

@@ -151,7 +151,9 @@ impl Model for KvModel {
                 let held = state.as_deref().unwrap_or_default();
                 Some([held, suffix].concat().into())
             }
-            KvCall::CompareAndSwap { expected, value } if expected.as_deref() == state.as_deref() => {
+            KvCall::CompareAndSwap { expected, value }
+                if expected.as_deref() == state.as_deref() =>
+            {
                 Some(value.as_slice().into())
             }
             KvCall::CompareAndSwap { .. } => state.clone(),

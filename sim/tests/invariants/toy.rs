@@ -163,7 +163,8 @@ impl Toy {
         if self.has(Mistake::FallsSilent) && self.last().0 > 20 {
             return;
         }
-        let batch = if self.has(Mistake::Invents) && self.last().0 == 9 { invented() } else { batch };
+        let batch =
+            if self.has(Mistake::Invents) && self.last().0 == 9 { invented() } else { batch };
         self.append(self.started, batch, out);
         self.send_store(To::Others, self.last(), out);
         if self.has(Mistake::CommitsAlone) {
