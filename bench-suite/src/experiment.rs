@@ -20,6 +20,7 @@ pub mod queue;
 pub mod small;
 pub mod system;
 pub mod variant;
+pub mod wan;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,14 +84,14 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 4] =
-    [ablation::EXPERIMENT, small::EXPERIMENT, small::BATCHING, queue::EXPERIMENT];
+pub const EXPERIMENTS: [Experiment; 5] =
+    [ablation::EXPERIMENT, small::EXPERIMENT, small::BATCHING, wan::EXPERIMENT, queue::EXPERIMENT];
 
 /// What the report names as not yet measured, with the reason.
 pub const NOT_YET: [(&str, &str); 3] = [
     (
         "compression against link bandwidth, pipelining against round-trip time",
-        "needs virtual time; in one process there is no link, so what these two buy on a network does not show here",
+        "the simulator neither compresses nor limits the window yet; in one process there is no link, so what these two buy on a network does not show here",
     ),
     ("durability", "journals stay in memory until the file journal exists"),
     ("peers", "other consensus libraries are not measured in this run"),

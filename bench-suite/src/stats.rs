@@ -16,6 +16,9 @@ pub const BOOTSTRAP_DRAWS: usize = 2000;
 /// The share of draws inside the interval.
 pub const CONFIDENCE: f64 = 0.95;
 
+/// Below this number of repetitions no difference is claimed.
+pub const REPETITIONS_TO_TELL: usize = 3;
+
 /// A median with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
@@ -30,10 +33,11 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Whether the interval contains `value`: then the figure does not differ from it.
+    /// Whether the figure may as well be `value`: the interval contains it, or there are too few
+    /// repetitions to tell.
     #[must_use]
-    pub fn contains(&self, value: f64) -> bool {
-        self.low <= value && value <= self.high
+    pub fn may_be(&self, value: f64) -> bool {
+        self.repetitions < REPETITIONS_TO_TELL || (self.low <= value && value <= self.high)
     }
 }
 
@@ -131,6 +135,16 @@ pub fn three_digits(value: f64) -> String {
     format!("{rounded:.decimals$}")
 }
 
+/// A latency with its unit: `134 µs`, `13.8 ms`.
+#[must_use]
+pub fn latency(microseconds: f64) -> String {
+    if microseconds < 999.5 {
+        format!("{} µs", three_digits(microseconds))
+    } else {
+        format!("{} ms", three_digits(microseconds / 1e3))
+    }
+}
+
 /// A ratio as a signed change: `+34 %`, `−12 %`; from a factor of two on as `×2.5`.
 #[must_use]
 pub fn change(ratio: f64) -> String {
@@ -189,7 +203,7 @@ mod tests {
             .filter(|run| {
                 let uniform = || f64::from(random.next_u32()) / f64::from(u32::MAX);
                 let values: Vec<f64> = std::iter::repeat_with(uniform).take(15).collect();
-                summarise(&values, *run).unwrap().contains(0.5)
+                summarise(&values, *run).unwrap().may_be(0.5)
             })
             .count();
         // Nominal 380 of 400; the percentile bootstrap of a median at n = 15 is close to that.
@@ -226,6 +240,20 @@ mod tests {
         ] {
             assert_eq!(short(value), text, "{value}");
         }
+    }
+
+    #[test]
+    fn a_difference_needs_three_repetitions_and_an_interval_beside_it() {
+        let interval = |low, high, repetitions| Interval { median: low, low, high, repetitions };
+        assert!(!interval(1.1, 1.2, 3).may_be(1.0));
+        assert!(interval(1.1, 1.2, 2).may_be(1.0));
+        assert!(interval(0.9, 1.2, 30).may_be(1.0));
+    }
+
+    #[test]
+    fn latencies_carry_their_unit() {
+        assert_eq!((latency(134.2), latency(999.7)), ("134 µs".into(), "1.00 ms".into()));
+        assert_eq!(latency(13_800.0), "13.8 ms");
     }
 
     #[test]

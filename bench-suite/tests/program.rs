@@ -88,7 +88,7 @@ fn report_again_is_the_same(results: &Path) {
 fn experiments_are_listed_with_their_questions() {
     let output = compare(&["--list"]);
     let list = String::from_utf8(output.stdout).unwrap();
-    for name in ["ablation", "small", "batching", "queue"] {
+    for name in ["ablation", "small", "batching", "wan", "queue"] {
         assert!(list.lines().any(|line| line.starts_with(name) && line.ends_with('?')), "{list}");
     }
 }

@@ -13,9 +13,9 @@ use crate::experiment::Outcome;
 use crate::experiment::cluster::{Load, Prepared, Runner, repetition, runner};
 
 /// A client gives a request up after this long; a repetition in which that happens has failed.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(3);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Replicas that have not come to the same slot this long after the load have failed.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

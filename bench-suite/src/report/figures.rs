@@ -27,6 +27,7 @@ pub(crate) struct Figure {
 }
 
 const REAL_TIME: &str = "real time, one process";
+const VIRTUAL_TIME: &str = "virtual time, simulated network, no CPU cost";
 
 /// A system's colour, the same in all figures.
 fn ink_of(system: &str) -> Ink {
@@ -47,6 +48,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Result<Vec<Figure>, BenchEr
         "ablation" => ablation(table),
         "small" => Ok(vec![small(table)?]),
         "batching" => Ok(vec![batching(table)?]),
+        "wan" => Ok(vec![wan(table)?]),
         "queue" => Ok(vec![queue(table)?]),
         _ => Ok(Vec::new()),
     }
@@ -127,11 +129,11 @@ fn heading(words: &str, starts_group: bool) -> Line {
 fn bar_line(label: String, figure: Option<Interval>) -> Line {
     let Some(interval) = figure else { return missing(label) };
     let ink = match interval {
-        undecided if undecided.contains(1.0) => Ink::Grey,
+        undecided if undecided.may_be(1.0) => Ink::Grey,
         gain if gain.median > 1.0 => Ink::Blue,
         _ => Ink::Red,
     };
-    let value = marked_change(interval.median, interval.contains(1.0));
+    let value = marked_change(interval.median, interval.may_be(1.0));
     Line { label, mark: Mark::Bar(interval), value, ink, starts_group: false }
 }
 
@@ -348,6 +350,64 @@ fn batching(table: &Table) -> Result<Figure, BenchError> {
     );
     let title = "How large should a batch be?".into();
     Ok(Figure { title, clock: REAL_TIME, reading, panels: vec![chart.draw(alt)?.inline] })
+}
+
+fn wan(table: &Table) -> Result<Figure, BenchError> {
+    let systems = table.distinct("wan", |cell| &cell.system);
+    let panel = |prefix: &str, title: &str, x_axis: &str| {
+        let series = systems.iter().map(|system| Series {
+            name: display(system),
+            ink: ink_of(system),
+            points: wan_points(table, system, prefix),
+            is_level: false,
+        });
+        let chart = Lines {
+            title: title.into(),
+            x_axis: x_axis.into(),
+            y_axis: "median latency, ms".into(),
+            series: series.collect(),
+        };
+        let alt = format!(
+            "{title}: median latency, one line for each protocol; the table has the figures"
+        );
+        Ok::<_, BenchError>(chart.draw(&alt)?.inline)
+    };
+    let panels = vec![
+        panel("rtt-", "By distance", "round trip between replicas, ms")?,
+        panel("mbit-", "By bandwidth", "link, Mbit/s")?,
+    ];
+    let far: Vec<String> = systems
+        .iter()
+        .filter_map(|system| {
+            let (round_trip, latency) = *wan_points(table, system, "rtt-").last()?;
+            let trips = three_digits(latency.median / round_trip);
+            Some(format!("{} {trips} round trips", display(system)))
+        })
+        .collect();
+    let reading = if far.is_empty() {
+        "No verified figures.".into()
+    } else {
+        format!("Far apart, a command takes {} at the median.", far.join(", "))
+    };
+    let title = "What a command waits for on a network".into();
+    Ok(Figure { title, clock: VIRTUAL_TIME, reading, panels })
+}
+
+/// The median latencies in ms over the cases that start with `prefix`, by the number after it.
+fn wan_points(table: &Table, system: &str, prefix: &str) -> Vec<(f64, Interval)> {
+    let mut points: Vec<(f64, Interval)> = table
+        .distinct("wan", |cell| &cell.case)
+        .iter()
+        .filter_map(|case| {
+            let x = case.strip_prefix(prefix)?.parse().ok()?;
+            let cell = Cell::new("wan", system, "default", case);
+            let micros = table.figure(&cell, Metric::LatencyP50.name())?;
+            let (median, low, high) = (micros.median / 1e3, micros.low / 1e3, micros.high / 1e3);
+            Some((x, Interval { median, low, high, ..micros }))
+        })
+        .collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    points
 }
 
 fn queue(table: &Table) -> Result<Figure, BenchError> {

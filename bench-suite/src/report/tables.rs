@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::experiment::variant::in_words;
+use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
 use crate::rows::{DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
@@ -29,6 +30,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "small" => vec![small(table)],
         "batching" => vec![batching(table)],
         "queue" => vec![queue(table)],
+        "wan" => vec![wan(table)],
         _ => vec![plain(experiment, table)],
     }
 }
@@ -36,7 +38,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
 /// What the terminal shows: the columns that matter most.
 pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     let mut views = Vec::new();
-    for experiment in ["ablation", "small", "batching", "queue"] {
+    for experiment in ["ablation", "small", "batching", "wan", "queue"] {
         let mut of_experiment = of(experiment, table);
         of_experiment.retain(|view| !view.rows.is_empty());
         if experiment == "ablation" {
@@ -99,7 +101,7 @@ fn ablation_row(table: &Table, cell: &Cell, name: String) -> Vec<String> {
     let against = |metric: &str| {
         table
             .figure(cell, metric)
-            .map_or_else(|| "–".into(), |i| marked_change(i.median, i.contains(1.0)))
+            .map_or_else(|| "–".into(), |i| marked_change(i.median, i.may_be(1.0)))
     };
     let throughput = table.figure(cell, Metric::Throughput.name());
     vec![
@@ -211,6 +213,39 @@ fn batching(table: &Table) -> TableView {
     }
 }
 
+fn wan(table: &Table) -> TableView {
+    let mut rows = Vec::new();
+    for case in table.distinct("wan", |cell| &cell.case) {
+        for system in table.distinct("wan", |cell| &cell.system) {
+            let cell = Cell::new("wan", &system, "default", &case);
+            let figure = |metric: Metric| table.figure(&cell, metric.name()).map(|i| i.median);
+            let time = |metric| figure(metric).map_or_else(|| "–".into(), crate::stats::latency);
+            let count = |metric| figure(metric).map_or_else(|| "–".into(), short);
+            let network = match (case.strip_prefix("rtt-"), case.strip_prefix("mbit-")) {
+                (Some(round_trip), _) => format!("{round_trip} ms, unlimited"),
+                (_, Some(megabits)) => format!("{ROUND_TRIP_MS} ms, {megabits} Mbit/s"),
+                _ => case.clone(),
+            };
+            rows.push(vec![
+                network,
+                display(&system),
+                time(Metric::LatencyP50),
+                time(Metric::LatencyP99),
+                count(Metric::Messages),
+                count(Metric::WireBytes),
+                proof(table, &cell),
+            ]);
+        }
+    }
+    let header =
+        ["network", "system", "p50", "p99", "messages per command", "bytes per command", "proof"];
+    TableView {
+        caption: "Latency of a write of 1 KiB in virtual time".into(),
+        header: header.map(str::to_owned).into(),
+        rows,
+    }
+}
+
 fn queue(table: &Table) -> TableView {
     let mut rows = Vec::new();
     for case in table.distinct("queue", |cell| &cell.case) {
@@ -224,8 +259,7 @@ fn queue(table: &Table) -> TableView {
                     system.clone(),
                     variant.clone(),
                     with_interval(rate),
-                    against
-                        .map_or_else(|| "–".into(), |i| marked_change(i.median, i.contains(1.0))),
+                    against.map_or_else(|| "–".into(), |i| marked_change(i.median, i.may_be(1.0))),
                     proof(table, &cell),
                 ]);
             }

@@ -45,7 +45,7 @@ fn figures_in_words_are_those_of_the_samples() {
     let readme = file(&report, "README.md");
     // Raft, all on: 0.9 M times 1.02, 1.04, 1.06; batching alone is six times all off.
     assert!(readme.contains("**Raft** answers 936 k (918 k to 954 k) commands/s"), "{readme}");
-    assert!(readme.contains("batching (×6.00; ×6.00 to ×6.00)"), "{readme}");
+    assert!(readme.contains("batching: ×6.00 (×6.00 to ×6.00)"), "{readme}");
     assert!(readme.contains("compression costs throughput"), "{readme}");
 }
 

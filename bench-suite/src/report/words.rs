@@ -9,7 +9,7 @@ use crate::experiment::variant::{OPTIMISATIONS, only, without};
 use crate::metric::Metric;
 use crate::rows::{DEFAULT_VARIANT, FLOOR_SYSTEM, NONE_VARIANT, Table};
 use crate::run::{Cell, Run};
-use crate::stats::{Interval, change, short, three_digits};
+use crate::stats::{self, Interval, change, short, three_digits};
 
 /// What one system's figures say.
 #[derive(Debug, PartialEq, Serialize)]
@@ -65,7 +65,7 @@ fn ablation_headline(table: &Table, system: &str, case: &str) -> Option<String> 
     };
     if let Some((best, name)) = extreme(OPTIMISATIONS.iter().filter_map(|n| alone(&n)), true) {
         text += &format!(
-            " What helps most on its own is {name} ({}; {} to {}).",
+            " What helps most on its own is {name}: {} ({} to {}).",
             change(best.median),
             change(best.low),
             change(best.high)
@@ -82,10 +82,13 @@ fn losses(table: &Table, system: &str, case: &str) -> String {
         let cell = Cell::new("ablation", system, &without(name), case);
         Some((table.figure(&cell, "throughput_vs_default")?, (*name).to_owned()))
     };
-    let gains = OPTIMISATIONS.iter().filter_map(|n| removed(&n)).filter(|(i, _)| i.low > 1.0);
+    let gains = OPTIMISATIONS
+        .iter()
+        .filter_map(|n| removed(&n))
+        .filter(|(i, _)| i.median > 1.0 && !i.may_be(1.0));
     match extreme(gains, true) {
         Some((gain, name)) => format!(
-            " On this machine {name} costs throughput: the default without it is faster ({}; {} to {}).",
+            " On this machine {name} costs throughput: without it the default is faster by {} ({} to {}).",
             change(gain.median),
             change(gain.low),
             change(gain.high)
@@ -101,11 +104,11 @@ fn latency(figure: impl Fn(&str, &str) -> Option<Interval>) -> String {
         return String::new();
     };
     format!(
-        " At low load the default answers in {} µs (median; p99 {} µs), against {} µs ({} µs) with everything off.",
-        short(all.0.median),
-        short(all.1.median),
-        short(none.0.median),
-        short(none.1.median),
+        " At low load the default answers in {} (median; p99 {}), against {} ({}) with everything off.",
+        stats::latency(all.0.median),
+        stats::latency(all.1.median),
+        stats::latency(none.0.median),
+        stats::latency(none.1.median),
     )
 }
 
