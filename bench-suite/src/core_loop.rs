@@ -43,7 +43,7 @@ impl<P: Protocol> CoreLoop<P> {
     /// When the protocol refuses the setup or elects no leader within a minute of virtual time.
     pub fn new(replicas: usize) -> Result<Self, BenchError> {
         let replicas = if replicas == 0 { P::replicas_for(1) } else { replicas };
-        let failed = |error: quorate_smr::RecoverError| BenchError::setup(P::NAME, error);
+        let failed = |error: quorate_smr::RecoverError| BenchError::setup(P::NAME, &error);
         let mut cores = Vec::new();
         for index in 0..replicas {
             let id = ReplicaId(index as u8);
@@ -86,7 +86,7 @@ impl<P: Protocol> CoreLoop<P> {
                 return Ok(());
             }
             if self.now >= end {
-                return Err(BenchError::setup(P::NAME, "no leader within a minute"));
+                return Err(BenchError::setup(P::NAME, &"no leader within a minute"));
             }
             self.tick();
         }

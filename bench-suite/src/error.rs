@@ -64,12 +64,12 @@ impl BenchError {
     }
 
     /// A damaged run file.
-    pub fn corrupt(path: &Path, reason: impl ToString) -> Self {
+    pub fn corrupt(path: &Path, reason: &impl ToString) -> Self {
         Self::Corrupt { path: path.to_path_buf(), reason: reason.to_string() }
     }
 
     /// A failed setup.
-    pub fn setup(what: impl Into<String>, reason: impl ToString) -> Self {
+    pub fn setup(what: impl Into<String>, reason: &impl ToString) -> Self {
         Self::Setup { what: what.into(), reason: reason.to_string() }
     }
 }

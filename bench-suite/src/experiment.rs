@@ -43,7 +43,7 @@ pub struct Outcome {
 impl Outcome {
     /// A repetition that could not be carried out.
     #[must_use]
-    pub fn failed(reason: impl ToString) -> Self {
+    pub fn failed(reason: &impl ToString) -> Self {
         Self { values: BTreeMap::new(), proof: Proof::Failed(reason.to_string()) }
     }
 }

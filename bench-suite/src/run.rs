@@ -182,14 +182,14 @@ impl Run {
     pub fn read(folder: &Path) -> Result<Self, BenchError> {
         let path = folder.join("run.json");
         let manifest: Manifest = serde_json::from_str(&read_bounded(&path)?)
-            .map_err(|error| BenchError::corrupt(&path, error))?;
+            .map_err(|error| BenchError::corrupt(&path, &error))?;
         if manifest.format != RUN_FORMAT {
             let reason = format!("format {}, this build reads {RUN_FORMAT}", manifest.format);
-            return Err(BenchError::corrupt(&path, reason));
+            return Err(BenchError::corrupt(&path, &reason));
         }
         let path = folder.join("samples.csv");
         let samples = parse_samples(&read_bounded(&path)?)
-            .map_err(|reason| BenchError::corrupt(&path, reason))?;
+            .map_err(|reason| BenchError::corrupt(&path, &reason))?;
         Ok(Self { manifest, samples })
     }
 
@@ -239,7 +239,7 @@ pub(crate) fn read_bounded(path: &Path) -> Result<String, BenchError> {
     let bytes = fs::metadata(path).map_err(|error| BenchError::file("read", path, error))?.len();
     if bytes > RUN_FILE_BYTES_MAX {
         let reason = format!("{bytes} bytes, above the limit {RUN_FILE_BYTES_MAX}");
-        return Err(BenchError::corrupt(path, reason));
+        return Err(BenchError::corrupt(path, &reason));
     }
     fs::read_to_string(path).map_err(|error| BenchError::file("read", path, error))
 }

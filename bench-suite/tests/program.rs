@@ -75,11 +75,12 @@ fn json_lines_are_all_that_stands_on_standard_output() {
 fn report_again_is_the_same(results: &Path) {
     let read = || {
         ["README.md", "report/index.html", "report/data.json", "report/ablation.svg"]
-            .map(|name| std::fs::read_to_string(results.join(name)).unwrap())
+            .map(|name| std::fs::read_to_string(results.join(name)).expect("the report is there"))
     };
     let before = read();
-    let run = results.join("runs").read_dir().unwrap().next().unwrap().unwrap().path();
-    let output = compare(&["--report", run.to_str().unwrap()]);
+    let mut runs = results.join("runs").read_dir().expect("the run was written");
+    let run = runs.next().expect("there is one").expect("it can be read").path();
+    let output = compare(&["--report", run.to_str().expect("temporary paths are text")]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(read(), before);
 }

@@ -112,7 +112,7 @@ pub fn repetition<P: Protocol, S: StateMachine>(
     cores.last().bind();
     let outcome = match started {
         Ok(cluster) => on(cluster, prepared, load),
-        Err(error) => Outcome::failed(error),
+        Err(error) => Outcome::failed(&error),
     };
     cores.bind();
     outcome
@@ -127,11 +127,11 @@ fn on<P: Protocol, S: StateMachine>(
         prepared.clients.iter().map(|_| cluster.client()).collect();
     let clients = match clients {
         Ok(clients) => clients,
-        Err(error) => return Outcome::failed(error),
+        Err(error) => return Outcome::failed(&error),
     };
     let measured = match measure(&cluster, clients, prepared, load) {
         Ok(measured) => measured,
-        Err(reason) => return Outcome::failed(reason),
+        Err(reason) => return Outcome::failed(&reason),
     };
     let report = cluster.shutdown();
     let proof = match prove(&report, &measured.tally, prepared) {
@@ -153,8 +153,8 @@ pub(crate) fn runner<P: Protocol, S: StateMachine>(
     window: usize,
 ) -> Result<Runner, BenchError> {
     let cluster =
-        Cluster::start(config, machine).map_err(|error| BenchError::setup(P::NAME, error))?;
-    let mut client = Some(cluster.client().map_err(|error| BenchError::setup(P::NAME, error))?);
+        Cluster::start(config, machine).map_err(|error| BenchError::setup(P::NAME, &error))?;
+    let mut client = Some(cluster.client().map_err(|error| BenchError::setup(P::NAME, &error))?);
     Ok(Box::new(move |commands| {
         // The cluster lives as long as its client.
         let _ = &cluster;
@@ -307,3 +307,6 @@ fn applied_commands(report: &ClusterReport) -> u64 {
     }
     by_group.values().filter_map(|replicas| replicas.values().max()).sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,7 +153,7 @@ mod tests {
         let cell = Cell::new("test", "a", "all", "x");
         let mut left = 10;
         let sample = {
-            let measure = Box::new(|_| Outcome::failed("replica 1 differs"));
+            let measure = Box::new(|_| Outcome::failed(&"replica 1 differs"));
             measure_counted(&mut calls, Trial { cell, measure }, &mut left)
         };
         assert_eq!((calls, left), (1, 10));

@@ -72,7 +72,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
                     Ok(_) => {}
                     // Numbers in flight must lie close together: an old one is still open.
                     Err(SubmitError::WindowFull) => break,
-                    Err(error) => return self.tally.note(error),
+                    Err(error) => return self.tally.note(&error),
                 }
             }
             let answered = self.receive(end);
@@ -91,7 +91,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
                 match self.send() {
                     Ok(_) => left -= 1,
                     Err(SubmitError::WindowFull) => break,
-                    Err(error) => return self.tally.note(error),
+                    Err(error) => return self.tally.note(&error),
                 }
             }
             self.receive(Instant::now() + Duration::from_millis(100));
@@ -118,7 +118,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
             let sent = self.send().and_then(|ticket| self.client.flush().map(|()| ticket));
             match sent {
                 Ok(ticket) => due.insert(ticket, intended),
-                Err(error) => return self.tally.note(error),
+                Err(error) => return self.tally.note(&error),
             };
         }
         while !due.is_empty() && self.client.outstanding() > 0 {
@@ -130,7 +130,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
     pub(crate) fn read_tracked(&mut self, key_of: impl Fn(u32) -> Bytes) {
         for record in self.script.tracked {
             if let Err(error) = self.submit(&Operation::read(*record, key_of(*record))) {
-                return self.tally.note(error);
+                return self.tally.note(&error);
             }
             self.drain();
         }
@@ -219,7 +219,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
                         tally.record(index, now.unwrap_or(u64::MAX), reply);
                     }
                 }
-                Err(error) => tally.note(error),
+                Err(error) => tally.note(&error),
             }
         });
         answered
@@ -238,7 +238,7 @@ impl Tally {
         self
     }
 
-    fn note(&mut self, error: impl ToString) {
+    fn note(&mut self, error: &impl ToString) {
         self.errors += 1;
         self.error.get_or_insert_with(|| error.to_string());
     }
@@ -247,7 +247,7 @@ impl Tally {
     fn record(&mut self, index: usize, at: u64, reply: &[u8]) {
         match recorded_return(reply) {
             Some(returned) => self.history[index].operation.returned = Some((at, returned)),
-            None => self.note("a reply is not an answer to what was asked"),
+            None => self.note(&"a reply is not an answer to what was asked"),
         }
     }
 }

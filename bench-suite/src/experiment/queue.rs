@@ -78,7 +78,7 @@ impl Queue {
         Ok(match self {
             Self::Mq => {
                 let (sender, receiver) = quorate_mq::bounded(CAPACITY)
-                    .map_err(|error| BenchError::setup("the queue", error))?;
+                    .map_err(|error| BenchError::setup("the queue", &error))?;
                 (Sending::Mq(sender), Receiving::Mq(receiver))
             }
             Self::CrossbeamChannel => {
@@ -331,13 +331,13 @@ fn measure(queue: Queue, threads: (u64, u64), items: u64, batches: bool) -> Outc
     Cores::allowed().bind();
     let (elapsed, received) = match stream(queue, threads, items, batches) {
         Ok(done) => done,
-        Err(error) => return Outcome::failed(error),
+        Err(error) => return Outcome::failed(&error),
     };
     let mut values = BTreeMap::from([(Metric::Rate, items as f64 / elapsed.as_secs_f64())]);
     if threads == (1, 1) && !batches {
         match hand_over(queue, items / 100) {
             Ok(time) => values.insert(Metric::HandOver, time.as_secs_f64() * 1e9),
-            Err(error) => return Outcome::failed(error),
+            Err(error) => return Outcome::failed(&error),
         };
     }
     let expected = Received::of_range(items);

@@ -104,7 +104,7 @@ fn simulated(system: System, network: Network, repetition: u32) -> Outcome {
         System::Paxos => run::<Paxos>(network, repetition),
         System::Raft => run::<Raft>(network, repetition),
         System::Pbft => run::<Pbft>(network, repetition),
-        System::Direct => Outcome::failed("one replica has no network"),
+        System::Direct => Outcome::failed(&"one replica has no network"),
     }
 }
 

@@ -63,7 +63,7 @@ fn ablation_headline(table: &Table, system: &str, case: &str) -> Option<String> 
     let alone = |name: &&str| {
         figure(&only(name), "throughput_vs_none").map(|interval| (interval, (*name).to_owned()))
     };
-    if let Some((best, name)) = extreme(OPTIMISATIONS.iter().filter_map(|n| alone(&n)), true) {
+    if let Some((best, name)) = extreme(OPTIMISATIONS.iter().filter_map(alone), true) {
         text += &format!(
             " What helps most on its own is {name}: {} ({} to {}).",
             change(best.median),
@@ -84,7 +84,7 @@ fn losses(table: &Table, system: &str, case: &str) -> String {
     };
     let gains = OPTIMISATIONS
         .iter()
-        .filter_map(|n| removed(&n))
+        .filter_map(removed)
         .filter(|(i, _)| i.median > 1.0 && !i.may_be(1.0));
     match extreme(gains, true) {
         Some((gain, name)) => format!(
