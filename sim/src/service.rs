@@ -182,7 +182,8 @@ impl<P: Inspect> World<P> {
         let Some(request) = client.request.clone() else { return };
         client.attempts += 1;
         let to_all = client.is_fixed() && client.attempts > 1;
-        let stray = client.reader || client.dice.chance(self.plan.load.stray_ppm);
+        let stray = self.phase == Phase::Faults
+            && (client.reader || client.dice.chance(self.plan.load.stray_ppm));
         let guess = if stray { client.dice.index(self.replicas) } else { client.guess };
         for node in 0..self.nodes.len() {
             if to_all || self.nodes[node].id.0 as usize == guess {

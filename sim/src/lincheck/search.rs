@@ -63,16 +63,28 @@ type Taken = Box<[u64]>;
 /// Marks a list entry as the return of an operation.
 const RETURN: usize = 1 << (usize::BITS - 1);
 
+/// Where the search goes on.
+#[derive(Clone, Copy)]
+enum Cursor {
+    /// At this entry of the list.
+    List(usize),
+    /// At this place among the open operations.
+    Open(usize),
+}
+
 struct Search<'a, M: Model> {
     model: &'a M,
     history: &'a [Operation<M::Call, M::Return>],
-    /// Calls and returns in time order, as a doubly linked list: entry 0 is the head, entry i of
-    /// `what` is an operation's index, with [`RETURN`] when it is its return.
+    /// Calls and returns of completed operations in time order, as a doubly linked list: entry 0
+    /// is the head, entry i of `what` is an operation's index, with [`RETURN`] for its return.
     what: Vec<usize>,
     next: Vec<usize>,
     previous: Vec<usize>,
-    /// Where each operation's call and return stand in the list; 0 for no return.
+    /// Where each completed operation's call and return stand in the list.
     places: Vec<(usize, usize)>,
+    /// The operations that never returned, in the order of their calls. They are tried last: most
+    /// of them explain nothing.
+    open: Vec<usize>,
     state: M::State,
     taken: Taken,
     completed_left: usize,
@@ -85,19 +97,25 @@ struct Frame<S> {
     before: S,
     /// No other choice at this point can do better; on the way back there is nothing to try.
     forced: bool,
+    /// Where the operation was found.
+    found: Cursor,
 }
 
 impl<'a, M: Model> Search<'a, M> {
     fn new(model: &'a M, history: &'a [Operation<M::Call, M::Return>]) -> Self {
         let mut events: Vec<(u64, bool, usize)> = Vec::with_capacity(history.len() * 2);
+        let mut open = Vec::new();
         for (index, operation) in history.iter().enumerate() {
-            // At equal times calls go first: the operations overlap.
-            events.push((operation.called_at, false, index));
-            if let Some((at, _)) = &operation.returned {
-                events.push((*at, true, index));
+            match &operation.returned {
+                // At equal times calls go first: the operations overlap.
+                Some((at, _)) => {
+                    events.extend([(operation.called_at, false, index), (*at, true, index)]);
+                }
+                None => open.push(index),
             }
         }
         events.sort_unstable();
+        open.sort_unstable_by_key(|index| history[*index].called_at);
         let mut places = vec![(0, 0); history.len()];
         let mut what = vec![0];
         for (place, (_, is_return, index)) in events.iter().enumerate() {
@@ -115,9 +133,10 @@ impl<'a, M: Model> Search<'a, M> {
             next: (1..=entries).map(|at| if at == entries { 0 } else { at }).collect(),
             previous: (0..entries).map(|at| at.wrapping_sub(1)).collect(),
             places,
+            completed_left: history.len() - open.len(),
+            open,
             state: model.initial(),
             taken: vec![0; history.len().div_ceil(64)].into(),
-            completed_left: history.iter().filter(|op| op.returned.is_some()).count(),
             stack: Vec::new(),
         }
     }
@@ -125,25 +144,31 @@ impl<'a, M: Model> Search<'a, M> {
     fn run(mut self, limits: Limits) -> Verdict {
         let mut seen: HashSet<(Taken, M::State), BuildHasherDefault<Fold>> = HashSet::default();
         let (mut fewest_left, mut died_at) = (usize::MAX, 0);
-        let mut entry = self.next[0];
+        let mut cursor = Cursor::List(self.next[0]);
         while self.completed_left > 0 {
-            let what = self.what[entry];
-            if entry == 0 || what & RETURN != 0 {
-                // An operation must take effect before it returns: this attempt is dead.
-                if self.completed_left < fewest_left {
-                    (fewest_left, died_at) = (self.completed_left, what & !RETURN);
+            let (candidate, otherwise) = match cursor {
+                Cursor::List(entry) => {
+                    let what = self.what[entry];
+                    if what & RETURN == 0 {
+                        (Some(what), Cursor::List(self.next[entry]))
+                    } else {
+                        // An operation must take effect before it returns.
+                        if self.completed_left < fewest_left {
+                            (fewest_left, died_at) = (self.completed_left, what & !RETURN);
+                        }
+                        (None, Cursor::Open(0))
+                    }
                 }
-                match self.step_back() {
-                    Some(place) => entry = self.next[place],
-                    None => return Verdict::Violation { operation: died_at },
-                }
-                continue;
-            }
-            if self.try_take(what, &mut seen) {
-                entry = self.next[0];
-            } else {
-                entry = self.next[entry];
-            }
+                Cursor::Open(place) => match self.open_at(place) {
+                    Some(index) => (Some(index), Cursor::Open(place + 1)),
+                    None => match self.step_back() {
+                        Some(found) => (None, found),
+                        None => return Verdict::Violation { operation: died_at },
+                    },
+                },
+            };
+            let took = candidate.is_some_and(|index| self.try_take(index, cursor, &mut seen));
+            cursor = if took { Cursor::List(self.next[0]) } else { otherwise };
             if seen.len() > limits.configurations_max {
                 return Verdict::GaveUp;
             }
@@ -151,11 +176,27 @@ impl<'a, M: Model> Search<'a, M> {
         Verdict::Linearizable
     }
 
+    /// The open operation at `place`, if it was called before the next return.
+    fn open_at(&self, place: usize) -> Option<usize> {
+        let index = *self.open.get(place)?;
+        let mut entry = self.next[0];
+        while self.what[entry] & RETURN == 0 {
+            entry = self.next[entry];
+        }
+        let returned = self.history[self.what[entry] & !RETURN].returned.as_ref();
+        returned.is_some_and(|(at, _)| self.history[index].called_at <= *at).then_some(index)
+    }
+
     fn try_take(
         &mut self,
         index: usize,
+        found: Cursor,
         seen: &mut HashSet<(Taken, M::State), BuildHasherDefault<Fold>>,
     ) -> bool {
+        let (word, bit) = (index / 64, 1 << (index % 64));
+        if self.taken[word] & bit != 0 {
+            return false;
+        }
         let operation = &self.history[index];
         let answer = operation.returned.as_ref().map(|(_, answer)| answer);
         let Some(after) = self.model.step(&self.state, &operation.call, answer) else {
@@ -165,37 +206,40 @@ impl<'a, M: Model> Search<'a, M> {
             return false;
         }
         let forced = answer.is_some_and(|answer| self.model.only_reads(&operation.call, answer));
-        self.taken[index / 64] ^= 1 << (index % 64);
+        self.taken[word] |= bit;
         // A forced step leads to one configuration only; it need not be remembered.
         if !forced && !seen.insert((self.taken.clone(), after.clone())) {
-            self.taken[index / 64] ^= 1 << (index % 64);
+            self.taken[word] &= !bit;
             return false;
         }
         let before = std::mem::replace(&mut self.state, after);
-        self.stack.push(Frame { operation: index, before, forced });
-        self.completed_left -= usize::from(answer.is_some());
-        let (call, ret) = self.places[index];
-        self.unlink(call);
-        if ret != 0 {
+        self.stack.push(Frame { operation: index, before, forced, found });
+        if answer.is_some() {
+            self.completed_left -= 1;
+            let (call, ret) = self.places[index];
+            self.unlink(call);
             self.unlink(ret);
         }
         true
     }
 
-    /// Takes back the last choice that had alternatives; its place in the list.
-    fn step_back(&mut self) -> Option<usize> {
+    /// Takes back the last choice that had alternatives; where to look for them.
+    fn step_back(&mut self) -> Option<Cursor> {
         while let Some(frame) = self.stack.pop() {
             let index = frame.operation;
             self.state = frame.before;
-            self.taken[index / 64] ^= 1 << (index % 64);
-            self.completed_left += usize::from(self.history[index].returned.is_some());
-            let (call, ret) = self.places[index];
-            if ret != 0 {
+            self.taken[index / 64] &= !(1 << (index % 64));
+            if self.history[index].returned.is_some() {
+                self.completed_left += 1;
+                let (call, ret) = self.places[index];
                 self.relink(ret);
+                self.relink(call);
             }
-            self.relink(call);
             if !frame.forced {
-                return Some(call);
+                return Some(match frame.found {
+                    Cursor::List(entry) => Cursor::List(self.next[entry]),
+                    Cursor::Open(place) => Cursor::Open(place + 1),
+                });
             }
         }
         None
