@@ -2,9 +2,10 @@
 //!
 //! What holds: an entry at or below the commit slot is never replaced; a slot is committed only
 //! when this replica's entry there was compared with the leader's; an acknowledgement leaves only
-//! when the entries it names are durable.
+//! when the entries it names, and the term it is given in, are durable. Entries that one sync makes
+//! durable are acknowledged by one message.
 
-use quorate_smr::{Effect, Release, ReplicaId, Slot, To};
+use quorate_smr::{Effect, Lsn, Release, ReplicaId, Slot, To};
 
 use crate::defect::Defect;
 use crate::leader::Out;
@@ -12,6 +13,19 @@ use crate::log::entry_bytes;
 use crate::message::{Entries, Entry, Message, Position};
 use crate::record::Record;
 use crate::replica::Raft;
+use crate::term::Term;
+
+/// An acknowledgement that waits for the disk. It grows while it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Owed {
+    /// The leader, and its term: a later term knows nothing of this promise.
+    to: ReplicaId,
+    term: Term,
+    /// The last slot to acknowledge.
+    upto: Slot,
+    /// The durable step before which nothing may be acknowledged: the term's own record.
+    after: Lsn,
+}
 
 impl Raft {
     pub(crate) fn on_append(
@@ -33,16 +47,44 @@ impl Raft {
             let message = Message::Conflict { term, previous: previous.slot, hint };
             return out.send(To::One(from), message);
         }
+        let before = self.cursor.appended();
         let upto = self.take(previous.slot, entries, out);
         self.verified = self.verified.max(upto);
-        let release = if self.setup.config.has(Defect::AcknowledgeBeforeDurable) {
-            Release::Immediate
-        } else {
-            Release::Durable
-        };
-        let message = Message::Appended { term: self.term, upto };
-        out.push(Effect::Send { to: To::One(from), message, release });
+        self.owe(from, upto, before, out);
         self.commit_verified(committed, upto, out);
+    }
+
+    /// Acknowledges `upto` at once if everything is durable, else when the disk has caught up.
+    fn owe(&mut self, to: ReplicaId, upto: Slot, before: Lsn, out: &mut Out) {
+        let early = self.setup.config.has(Defect::AcknowledgeBeforeDurable);
+        let waiting = self.owed.filter(|owed| owed.term == self.term && owed.to == to);
+        if early || (waiting.is_none() && self.cursor.durable() == self.cursor.appended()) {
+            let message = Message::Appended { term: self.term, upto };
+            return out.push(Effect::Send {
+                to: To::One(to),
+                message,
+                release: Release::Immediate,
+            });
+        }
+        let (held, after) = waiting.map_or((upto, before), |owed| (owed.upto, owed.after));
+        self.owed = Some(Owed { to, term: self.term, upto: upto.max(held), after });
+    }
+
+    /// The disk moved on: acknowledges what is durable of what is owed.
+    pub(crate) fn acknowledge(&mut self, out: &mut Out) {
+        let Some(owed) = self.owed else { return };
+        if owed.term != self.term || self.leader != Some(owed.to) {
+            self.owed = None;
+            return;
+        }
+        let durable = self.cursor.durable();
+        if durable < owed.after {
+            return;
+        }
+        let upto = owed.upto.min(self.log.durable_upto(durable));
+        self.owed = Some(owed).filter(|owed| owed.upto > upto);
+        let message = Message::Appended { term: self.term, upto };
+        out.send_immediately(To::One(owed.to), message);
     }
 
     /// Figure 2, AppendEntries 5: commits to min(leaderCommit, index of last *new* entry), where

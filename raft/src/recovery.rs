@@ -57,6 +57,7 @@ impl Raft {
             term,
             vote,
             leader: None,
+            owed: None,
             state: State::Follower,
             committed: log.base(),
             verified: log.base(),

@@ -9,6 +9,7 @@ use quorate_smr::{
 };
 
 use crate::config::RaftConfig;
+use crate::follower::Owed;
 use crate::leader::{Leader, Out, View};
 use crate::log::Log;
 use crate::message::Message;
@@ -47,6 +48,8 @@ pub struct Raft {
     pub(crate) committed: Slot,
     /// As a follower: the last slot known to equal the log of this term's leader.
     pub(crate) verified: Slot,
+    /// As a follower: the acknowledgement that waits for the disk.
+    pub(crate) owed: Option<Owed>,
     /// When this term's leader was last heard.
     pub(crate) leader_heard: Time,
     pub(crate) election_at: Time,

@@ -87,7 +87,8 @@ impl Raft {
                 }
             }
             State::Candidate { .. } => self.count_own_vote(now, out),
-            _ => {}
+            State::Follower => self.acknowledge(out),
+            State::PreCandidate { .. } => {}
         }
     }
 
