@@ -209,7 +209,9 @@ fn measure<P: Protocol, S: StateMachine>(
         let (after, cpu) = (status()?, process_cpu() - cpu_before);
         let joined: Result<Vec<_>, _> = threads.into_iter().map(|thread| thread.join()).collect();
         let mut drivers = joined.map_err(|_| "a client panicked")?;
-        if let Some(first) = drivers.first_mut() {
+        // A repetition that failed already need not wait for more requests to time out.
+        let failed = drivers.iter().any(Driver::has_failed);
+        if let Some(first) = drivers.first_mut().filter(|_| !failed) {
             first.open_loop(load.probes, load.probe_interval);
             first.read_tracked(|record| prepared.workload.key(record));
         }

@@ -136,6 +136,11 @@ impl<'a, P: Protocol> Driver<'a, P> {
         }
     }
 
+    /// Whether a request ended without an answer.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.tally.errors > 0
+    }
+
     /// What the client saw.
     pub(crate) fn finish(self) -> Tally {
         self.tally

@@ -47,7 +47,7 @@ pub(crate) struct Horizontal {
     pub(crate) title: String,
     /// The axis with its unit.
     pub(crate) axis: String,
-    /// Where bars start; `None` starts at the axis' lower end.
+    /// Where bars start; charts of points have none.
     pub(crate) reference: Option<f64>,
     /// Whether ticks are factors (`×2`).
     pub(crate) factors: bool,
@@ -64,6 +64,8 @@ pub(crate) struct Series {
     pub(crate) name: String,
     /// Its colour.
     pub(crate) ink: Ink,
+    /// The shape of its points.
+    pub(crate) shape: usize,
     /// Its points, x ascending.
     pub(crate) points: Vec<(f64, Interval)>,
     /// A single figure drawn as a dashed level instead.
@@ -221,6 +223,7 @@ impl Line {
         canvas.text(&self.value, (WIDTH - 4, y), LABEL_SIZE, (Anchor::End, Ink::Text))?;
         match &self.mark {
             Mark::Bar(interval) => {
+                // Only ratios have bars: on a logarithmic scale a bar needs a place to start.
                 let from = reference.map_or(scale.from, |reference| scale.at(reference));
                 canvas.rect((from, y - 7), (scale.at(interval.median), y + 7), self.ink)?;
                 canvas.whisker((scale.at(interval.low), scale.at(interval.high)), y, Ink::Text)
@@ -281,8 +284,8 @@ impl Lines {
             let style = (Anchor::Middle, Ink::Faint);
             canvas.text(&self.x_axis, (middle, bottom + 35), TICK_SIZE, style)?;
             canvas.vertical_text(&self.y_axis, (9, i32::midpoint(top, bottom)), TICK_SIZE)?;
-            for (shape, series) in self.series.iter().enumerate() {
-                series.draw(canvas, shape, x, y)?;
+            for series in &self.series {
+                series.draw(canvas, x, y)?;
             }
             self.draw_names(canvas, x, y)
         })
@@ -305,7 +308,7 @@ impl Lines {
 }
 
 impl Series {
-    fn draw(&self, canvas: &mut Canvas<'_>, shape: usize, x: Scale, y: Scale) -> Drawn {
+    fn draw(&self, canvas: &mut Canvas<'_>, x: Scale, y: Scale) -> Drawn {
         if self.is_level {
             let Some((_, interval)) = self.points.first() else { return Ok(()) };
             let at = y.at(interval.median);
@@ -321,7 +324,7 @@ impl Series {
             canvas.path(&place(|interval| interval.median), self.ink, 2)?;
         }
         for point in place(|interval| interval.median) {
-            canvas.mark(point, shape, self.ink)?;
+            canvas.mark(point, self.shape, self.ink)?;
         }
         Ok(())
     }
@@ -390,6 +393,7 @@ mod tests {
         let series = |name: &str| Series {
             name: name.into(),
             ink: Ink::Blue,
+            shape: 0,
             points: vec![(1.0, interval(5.0)), (2.0, interval(5.0))],
             is_level: false,
         };

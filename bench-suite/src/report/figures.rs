@@ -39,6 +39,16 @@ fn ink_of(system: &str) -> Ink {
     }
 }
 
+/// A system's shape, the same in all figures.
+fn shape_of(system: &str) -> usize {
+    match system {
+        "paxos" | "mq" => 0,
+        "raft" => 1,
+        "pbft" => 2,
+        _ => 3,
+    }
+}
+
 /// The figures of `experiment`.
 ///
 /// # Errors
@@ -142,6 +152,18 @@ fn missing(label: String) -> Line {
     Line { label, mark, value: "–".into(), ink: Ink::Faint, starts_group: false }
 }
 
+/// A line with one point.
+fn point_line(label: String, figure: Option<Interval>, (shape, ink): (usize, Ink)) -> Line {
+    let Some(interval) = figure else { return missing(label) };
+    let mark = Mark::Points(vec![(shape, ink, interval)]);
+    Line { label, mark, value: short(interval.median), ink, starts_group: false }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// What a reader who cannot see the chart is told.
 fn alt_of(lines: &[Line]) -> String {
     let words = lines.iter().map(|line| match &line.mark {
@@ -206,10 +228,9 @@ fn cost_panel(
     let line = |variant: String| {
         let points: Vec<(usize, Ink, Interval)> = systems
             .iter()
-            .enumerate()
-            .filter_map(|(shape, system)| {
+            .filter_map(|system| {
                 let cell = Cell::new("ablation", system, &variant, case);
-                Some((shape, ink_of(system), table.figure(&cell, metric.name())?))
+                Some((shape_of(system), ink_of(system), table.figure(&cell, metric.name())?))
             })
             .collect();
         if points.is_empty() {
@@ -231,8 +252,7 @@ fn cost_panel(
         lines: table.distinct("ablation", |cell| &cell.variant).into_iter().map(line).collect(),
         legend: systems
             .iter()
-            .enumerate()
-            .map(|(shape, system)| (shape, ink_of(system), display(system)))
+            .map(|system| (shape_of(system), ink_of(system), display(system)))
             .collect(),
     };
     Ok(chart.draw(&format!("{title}: {axis} for each setting; the table has the figures"))?.inline)
@@ -276,16 +296,8 @@ fn small(table: &Table) -> Result<Figure, BenchError> {
         lines.push(heading(&in_words(variant), !lines.is_empty()));
         for system in &systems {
             let cell = Cell::new("small", system, variant, &case);
-            lines.push(match table.figure(&cell, Metric::Throughput.name()) {
-                None => missing(display(system)),
-                Some(interval) => Line {
-                    label: display(system),
-                    mark: Mark::Bar(interval),
-                    value: short(interval.median),
-                    ink: ink_of(system),
-                    starts_group: false,
-                },
-            });
+            let figure = table.figure(&cell, Metric::Throughput.name());
+            lines.push(point_line(display(system), figure, (shape_of(system), ink_of(system))));
         }
     }
     let chart = Horizontal {
@@ -297,20 +309,24 @@ fn small(table: &Table) -> Result<Figure, BenchError> {
         legend: Vec::new(),
     };
     let svg = chart.draw(&format!("Commands per second: {}", alt_of(&chart.lines)))?;
-    let of_floor: Vec<f64> = systems
-        .iter()
-        .filter(|system| !is_floor(system))
-        .flat_map(|system| variants.iter().map(move |variant| (system, variant)))
-        .filter_map(|(system, variant)| {
+    let of_floor = |variant: &String| {
+        let share = |system: &String| {
             let cell = Cell::new("small", system, variant, &case);
-            Some(table.figure(&cell, "throughput_vs_floor")?.median)
-        })
-        .collect();
-    let percent = |share: f64| format!("{} %", three_digits(share * 100.0));
-    let reading = span(&of_floor, percent).map_or_else(
-        || "No verified figures.".into(),
-        |share| format!("The protocols reach {share} of the unreplicated machine behind the same queues: the rest is the price of agreement."),
-    );
+            let share = table.figure(&cell, "throughput_vs_floor")?.median * 100.0;
+            Some(format!("{} {} %", display(system), three_digits(share)))
+        };
+        let shares: Vec<String> = systems.iter().filter_map(share).collect();
+        (!shares.is_empty()).then(|| format!("{}: {}", in_words(variant), shares.join(", ")))
+    };
+    let shares: Vec<String> = variants.iter().filter_map(of_floor).collect();
+    let reading = if shares.is_empty() {
+        "No verified figures.".into()
+    } else {
+        format!(
+            "What the protocols reach of the unreplicated machine behind the same queues; the rest is the price of agreement. {}.",
+            capitalised(&shares.join("; "))
+        )
+    };
     let title = "What the protocols cost when the payload costs nothing".into();
     Ok(Figure { title, clock: REAL_TIME, reading, panels: vec![svg.inline] })
 }
@@ -333,8 +349,8 @@ fn batching(table: &Table) -> Result<Figure, BenchError> {
         {
             gains.push(last.1.median / first.1.median);
         }
-        let (name, ink) = (display(system), ink_of(system));
-        series.push(Series { name, ink, points, is_level: false });
+        let (name, ink, shape) = (display(system), ink_of(system), shape_of(system));
+        series.push(Series { name, ink, shape, points, is_level: false });
     }
     let chart = Lines {
         title: "Throughput by batch size".into(),
@@ -358,6 +374,7 @@ fn wan(table: &Table) -> Result<Figure, BenchError> {
         let series = systems.iter().map(|system| Series {
             name: display(system),
             ink: ink_of(system),
+            shape: shape_of(system),
             points: wan_points(table, system, prefix),
             is_level: false,
         });
@@ -420,21 +437,16 @@ fn queue(table: &Table) -> Result<Figure, BenchError> {
             for system in &systems {
                 let cell = Cell::new("queue", system, &variant, &case);
                 let Some(interval) = table.figure(&cell, Metric::Rate.name()) else { continue };
-                let label = if variant == "single" {
-                    system.clone()
-                } else {
-                    format!("{system}, {variant}")
-                };
-                if system == "mq" && variant == "single" {
+                let single = variant == "single";
+                let label = if single { system.clone() } else { format!("{system}, {variant}") };
+                if system == "mq" && single {
                     against.extend(table.figure(&cell, "rate_vs_crossbeam").map(|i| i.median));
                 }
-                lines.push(Line {
+                lines.push(point_line(
                     label,
-                    mark: Mark::Bar(interval),
-                    value: short(interval.median),
-                    ink: ink_of(system),
-                    starts_group: false,
-                });
+                    Some(interval),
+                    (if single { shape_of(system) } else { 2 }, ink_of(system)),
+                ));
             }
         }
         let chart = Horizontal {
@@ -472,8 +484,7 @@ pub(crate) fn picture(table: &Table) -> Result<Svg, BenchError> {
     let line = |label: &str, variant: &str| {
         let points: Vec<(usize, Ink, Interval)> = systems
             .iter()
-            .enumerate()
-            .filter_map(|(shape, system)| Some((shape, ink_of(system), figure(system, variant)?)))
+            .filter_map(|system| Some((shape_of(system), ink_of(system), figure(system, variant)?)))
             .collect();
         if points.is_empty() {
             return missing(label.into());
@@ -498,8 +509,7 @@ pub(crate) fn picture(table: &Table) -> Result<Svg, BenchError> {
         lines,
         legend: systems
             .iter()
-            .enumerate()
-            .map(|(shape, system)| (shape, ink_of(system), display(system)))
+            .map(|system| (shape_of(system), ink_of(system), display(system)))
             .collect(),
     };
     chart.draw(&format!("Throughput as a factor of all off: {}", alt_of(&chart.lines)))

@@ -82,10 +82,8 @@ fn losses(table: &Table, system: &str, case: &str) -> String {
         let cell = Cell::new("ablation", system, &without(name), case);
         Some((table.figure(&cell, "throughput_vs_default")?, (*name).to_owned()))
     };
-    let gains = OPTIMISATIONS
-        .iter()
-        .filter_map(removed)
-        .filter(|(i, _)| i.median > 1.0 && !i.may_be(1.0));
+    let gains =
+        OPTIMISATIONS.iter().filter_map(removed).filter(|(i, _)| i.median > 1.0 && !i.may_be(1.0));
     match extreme(gains, true) {
         Some((gain, name)) => format!(
             " On this machine {name} costs throughput: without it the default is faster by {} ({} to {}).",
