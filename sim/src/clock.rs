@@ -3,11 +3,11 @@
 use quorate_smr::Time;
 
 /// Drift is given in parts of a million; the crystal of a bad machine is off by a few hundred.
-pub const DRIFT_PPM_MAX: i64 = 200_000;
+pub(crate) const DRIFT_PPM_MAX: i64 = 200_000;
 
 /// Turns virtual time into what one replica's clock shows. Monotonic as long as virtual time is.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     offset_ns: u64,
     rate_ppm: u64,
 }
@@ -15,21 +15,21 @@ pub struct Clock {
 impl Clock {
     /// A clock that showed `offset_ns` at virtual time 0 and gains `drift_ppm` on true time.
     #[must_use]
-    pub fn new(offset_ns: u64, drift_ppm: i64) -> Self {
+    pub(crate) fn new(offset_ns: u64, drift_ppm: i64) -> Self {
         let drift = drift_ppm.clamp(-DRIFT_PPM_MAX, DRIFT_PPM_MAX);
         Self { offset_ns, rate_ppm: (1_000_000 + drift).unsigned_abs() }
     }
 
     /// What the clock shows at virtual time `now_ns`.
     #[must_use]
-    pub fn local(self, now_ns: u64) -> Time {
+    pub(crate) fn local(self, now_ns: u64) -> Time {
         let run = u128::from(now_ns) * u128::from(self.rate_ppm) / 1_000_000;
         Time(self.offset_ns.saturating_add(run as u64))
     }
 
     /// The first virtual time at which the clock shows at least `local`.
     #[must_use]
-    pub fn virtual_at(self, local: Time) -> u64 {
+    pub(crate) fn virtual_at(self, local: Time) -> u64 {
         let run = u128::from(local.0.saturating_sub(self.offset_ns));
         let at = (run * 1_000_000).div_ceil(u128::from(self.rate_ppm));
         u64::try_from(at).unwrap_or(u64::MAX)

@@ -55,6 +55,7 @@ pub(crate) enum Event<P: Protocol> {
     Restart { node: usize, incarnation: u32 },
     Resume { node: usize, pause: u64 },
     Mend { partition: u64 },
+    Hunt { node: usize, incarnation: u32 },
     FaultsEnd,
     Poll,
 }

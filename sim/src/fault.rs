@@ -63,6 +63,8 @@ faults! {
     Drift = "clock drift",
     /// The state machine lagged behind the commits.
     SlowApply = "slow state machine",
+    /// A new leader crashed or was cut off soon after its election.
+    Hunt = "new leader hunted down",
     /// An operator moved the leadership.
     Transfer = "leadership transfer",
     /// A client gave up on a request, whose outcome stays unknown.

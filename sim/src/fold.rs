@@ -5,19 +5,19 @@ use std::hash::Hasher;
 
 /// Folds words by multiply and rotate. Not for adversarial input; a run makes its own input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fold(u64);
+pub(crate) struct Fold(u64);
 
 impl Fold {
     /// Mixes one word in.
     #[inline]
-    pub const fn mix(&mut self, word: u64) {
+    pub(crate) const fn mix(&mut self, word: u64) {
         self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
     /// The hash of everything mixed in so far.
     #[inline]
     #[must_use]
-    pub const fn value(&self) -> u64 {
+    pub(crate) const fn value(&self) -> u64 {
         let folded = (self.0 ^ (self.0 >> 32)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         folded ^ (folded >> 29)
     }

@@ -1,14 +1,11 @@
 //! How a node hosts its replica: inputs go in, effects are carried out, what changed is checked.
 
 use std::hash::Hash;
-use std::rc::Rc;
 
 use quorate_smr::auth::Authenticator;
-use quorate_smr::executor::Executor;
-use quorate_smr::kv::KvStore;
-use quorate_smr::protocol::{Effect, Input, Recovered, Refused, Release, SnapshotMeta, Status, To};
-use quorate_smr::session::{ReplyStatus, SessionLimits};
-use quorate_smr::{Batch, ClientId, Effects, Lsn, RequestSeq, Role, Slot, Time, wire};
+use quorate_smr::protocol::{Effect, Input, Refused, Release, Status, To};
+use quorate_smr::session::ReplyStatus;
+use quorate_smr::{Batch, ClientId, Effects, Lsn, RequestSeq, Role, Slot, Time};
 
 use crate::client::{Answer, Reply, reply_bytes};
 use crate::disk::Step;
@@ -17,10 +14,8 @@ use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
 use crate::invariants::{self, check_bounded, check_complete, check_promise};
-use crate::node::{ARRIVED_MAX, Running};
-use crate::plan::MS;
 use crate::violation::{Check, broken};
-use crate::world::World;
+use crate::world::{Phase, World};
 
 /// Ticks that a replica may ask for at one moment of virtual time.
 const TICKS_AT_ONCE_MAX: u32 = 100;
@@ -34,51 +29,6 @@ struct Applied {
 }
 
 impl<P: Inspect> World<P> {
-    /// Starts a node from what its disk holds.
-    pub(crate) fn start(&mut self, index: usize) -> Check {
-        let now_ns = self.now_ns;
-        let load = &self.plan.load;
-        let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
-        let fixed = P::reply_quorum(self.replicas) > 1;
-        let clients: Vec<_> = (1..=load.clients as u64).filter(|_| fixed).map(ClientId).collect();
-        let node = &mut self.nodes[index];
-        let mut executor = Executor::new(KvStore::default(), limits, &clients);
-        if let Some((meta, image)) = &node.disk.snapshot {
-            let restored = executor.restore(image);
-            if restored != Ok(*meta) {
-                let detail = format!("{}: the snapshot at {} does not restore", node.id, meta.slot);
-                return Err(broken(invariants::RECOVERS, detail));
-            }
-        }
-        let recovered = Recovered {
-            snapshot: node.disk.snapshot.as_ref().map(|(meta, _)| *meta),
-            records: node.disk.records.clone(),
-        };
-        let local = node.local_now(now_ns);
-        let id = node.id;
-        if self.trace.is_some() {
-            let Recovered { snapshot, records } = &recovered;
-            let journal = format!("{id} recovers from {snapshot:?} and {records:?}");
-            self.note(|| journal);
-        }
-        let node = &mut self.nodes[index];
-        let protocol = P::recover(node.setup.clone(), recovered, local)
-            .map_err(|error| broken(invariants::RECOVERS, format!("{id}: {error}")))?;
-        if node.is_honest() {
-            node.told.recovered(node.id, &protocol)?;
-        }
-        node.promised = P::promise_of(&protocol.memory());
-        let running = Running::new(protocol, executor, node.disk.snapshot.as_ref(), &node.setup);
-        let status = running.progress.status;
-        node.running = Some(running);
-        node.tick_at = u64::MAX;
-        self.note(|| {
-            format!("{} starts at {}, epoch {}", status.replica, status.base, status.epoch)
-        });
-        self.schedule_tick(index);
-        Ok(())
-    }
-
     /// Hands one input to a replica, carries out its effects and checks what changed.
     pub(crate) fn handle(&mut self, index: usize, input: Input<P::Message>) -> Check {
         let now_ns = self.now_ns;
@@ -232,6 +182,10 @@ impl<P: Inspect> World<P> {
             running.progress.status = status;
             return Ok(());
         }
+        if begins_to_lead(&before, &status) {
+            self.hunt(index);
+        }
+        let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         running.progress.advance(status, running.executor.applied())?;
         check_bounded(&status)?;
         if P::SOLE_LEADER {
@@ -244,7 +198,7 @@ impl<P: Inspect> World<P> {
     }
 
     /// Hands a durable step to the disk.
-    fn write(&mut self, index: usize, step: Step<P::Record>) {
+    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) {
         let node = &mut self.nodes[index];
         node.disk.write(step);
         if let Some(running) = &mut node.running {
@@ -264,7 +218,7 @@ impl<P: Inspect> World<P> {
         if plan.sync_extra_ns > 0 {
             takes += self.disk_dice.long_tail(plan.sync_extra_ns);
         }
-        if self.phase == crate::world::Phase::Faults && self.disk_dice.chance(plan.slow_ppm) {
+        if self.phase == Phase::Faults && self.disk_dice.chance(plan.slow_ppm) {
             self.faults.add(FaultKind::SlowDisk);
             takes += self.disk_dice.below(plan.slow_ns);
         }
@@ -280,7 +234,7 @@ impl<P: Inspect> World<P> {
             return self.crash(index, FaultKind::CrashWithinSync);
         }
         let errors = self.plan.disk.error_ppm;
-        if self.phase == crate::world::Phase::Faults && self.disk_dice.chance(errors) {
+        if self.phase == Phase::Faults && self.disk_dice.chance(errors) {
             // A failed sync is final: the journal is poisoned, the replica stops.
             return self.crash(index, FaultKind::SyncError);
         }
@@ -479,159 +433,6 @@ impl<P: Inspect> World<P> {
             running.executor.query(&wait.query, &mut payload);
             self.reply(index, wait.client, ClientId::NONE, wait.seq, Answer::Read { payload });
         }
-    }
-
-    /// Takes the snapshots that are wanted at the slot that was just applied.
-    fn take_snapshots(&mut self, index: usize) -> Check {
-        let node = &mut self.nodes[index];
-        let honest = node.is_honest();
-        let Some(running) = &mut node.running else { return Ok(()) };
-        let applied = running.executor.applied();
-        if !running.wanted_snapshots.contains(&applied) {
-            return Ok(());
-        }
-        running.wanted_snapshots.retain(|slot| *slot > applied);
-        let (snapshot, image) = running.executor.snapshot();
-        running.snapshots.insert(applied, (snapshot, Rc::new(image)));
-        let (id, incarnation) = (node.id, node.incarnation);
-        if honest {
-            self.book.states.digest(id, applied, snapshot.digest)?;
-        }
-        let at = self.now_ns + self.host_dice.below(2 * MS);
-        self.queue.push(at, Event::SnapshotTaken { node: index, incarnation, snapshot });
-        Ok(())
-    }
-
-    pub(crate) fn snapshot_taken(
-        &mut self,
-        index: usize,
-        incarnation: u32,
-        snapshot: SnapshotMeta,
-    ) -> Check {
-        if self.nodes[index].incarnation != incarnation {
-            return Ok(());
-        }
-        self.handle(index, Input::SnapshotTaken { snapshot })
-    }
-
-    fn install(&mut self, index: usize, snapshot: SnapshotMeta, records: Vec<P::Record>) -> Check {
-        let node = &mut self.nodes[index];
-        let (id, honest) = (node.id, node.is_honest());
-        let Some(running) = &mut node.running else { return Ok(()) };
-        let Some(image) = running.arrived.iter().find(|(meta, _)| *meta == snapshot).cloned()
-        else {
-            let detail =
-                format!("{id} installs a snapshot at {} that never arrived", snapshot.slot);
-            return Err(broken(invariants::CONTRACT, detail));
-        };
-        if snapshot.slot < running.committed {
-            let detail = format!("{id} at {} installs {}", running.committed, snapshot.slot);
-            return Err(broken(invariants::NEVER_BACK, detail));
-        }
-        let restored = running.executor.restore(&image.1);
-        if restored != Ok(snapshot) {
-            let detail =
-                format!("{id}: the arrived snapshot at {} does not restore", snapshot.slot);
-            return Err(broken(invariants::CONTRACT, detail));
-        }
-        running.committed = snapshot.slot;
-        running.to_apply.clear();
-        running.wanted_snapshots.clear();
-        running.snapshots.insert(snapshot.slot, image.clone());
-        running.arrived.retain(|(meta, _)| meta.slot > snapshot.slot);
-        if honest && snapshot.slot > self.book.ledger.last() {
-            let detail = format!("{id} installs {}, which nobody decided", snapshot.slot);
-            return Err(broken(invariants::SLOT_AGREEMENT, detail));
-        }
-        if honest {
-            self.book.states.digest(id, snapshot.slot, snapshot.digest)?;
-        }
-        self.note(|| format!("{id} installs the snapshot at {}", snapshot.slot));
-        self.write(index, Step::Replace(image, records));
-        self.answer_reads(index);
-        // Behind the effects of this step, as a message from the executor would be.
-        let incarnation = self.nodes[index].incarnation;
-        let at = self.now_ns;
-        self.queue
-            .push(at, Event::SnapshotInstalled { node: index, incarnation, slot: snapshot.slot });
-        Ok(())
-    }
-
-    pub(crate) fn snapshot_installed(
-        &mut self,
-        index: usize,
-        incarnation: u32,
-        slot: Slot,
-    ) -> Check {
-        if self.nodes[index].incarnation != incarnation {
-            return Ok(());
-        }
-        self.handle(index, Input::SnapshotInstalled { slot })
-    }
-
-    /// Keeps an arrived snapshot for an install, a bounded number of them.
-    pub(crate) fn keep_arrived(&mut self, index: usize, meta: SnapshotMeta, image: Rc<Vec<u8>>) {
-        let Some(running) = &mut self.nodes[index].running else { return };
-        running.arrived.push_back((meta, image));
-        if running.arrived.len() > ARRIVED_MAX {
-            running.arrived.pop_front();
-        }
-    }
-
-    /// Takes a replica's memory away; what it had asked its disk to keep survives in part.
-    pub(crate) fn crash(&mut self, index: usize, kind: FaultKind) -> Check {
-        if self.nodes[index].running.is_none() {
-            return Ok(());
-        }
-        self.faults.add(kind);
-        let node = &mut self.nodes[index];
-        let kept = self.nemesis_dice.index(node.disk.pending() + 1);
-        let loss = node.disk.crash(kept, |record| {
-            // The record that was being written when the power went: its frame is cut short.
-            let (setup, mut frame) = (&node.setup, Vec::new());
-            wire::encode(setup.cluster, setup.group, setup.replica, record, &mut frame).ok()?;
-            let cut = self.nemesis_dice.index(frame.len());
-            Some(wire::decode::<P::Record>(&frame[..cut], setup.cluster).is_err())
-        });
-        node.told.crash();
-        node.running = None;
-        node.incarnation += 1;
-        node.tick_at = u64::MAX;
-        node.paused = None;
-        node.old_clock = None;
-        node.crash_after_effects = None;
-        node.crash_within_sync = false;
-        let (id, incarnation) = (node.id, node.incarnation);
-        self.note(|| format!("{id} crashes ({kind}): of its pending steps {loss:?}"));
-        if loss.lost > 0 {
-            self.faults.add(FaultKind::LostSteps);
-        }
-        match loss.torn_refused {
-            Some(true) => self.faults.add(FaultKind::TornTail),
-            Some(false) => {
-                let detail = format!("{id}: a torn record was taken for a whole one");
-                return Err(broken(invariants::CORRUPTION_REFUSED, detail));
-            }
-            None => {}
-        }
-        if self.phase == crate::world::Phase::Faults {
-            let length = self.crash_length(kind);
-            let at = self.now_ns + self.nemesis_dice.long_tail(length);
-            self.queue.push(at, Event::Restart { node: index, incarnation });
-        }
-        Ok(())
-    }
-
-    pub(crate) fn restart(&mut self, index: usize, incarnation: u32) -> Check {
-        let node = &self.nodes[index];
-        if node.incarnation != incarnation || node.running.is_some() {
-            return Ok(());
-        }
-        let healed = self.phase != crate::world::Phase::Faults;
-        if healed && self.plan.left_down.contains(&node.id.0) {
-            return Ok(());
-        }
-        self.start(index)
     }
 }
 

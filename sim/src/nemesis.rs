@@ -12,6 +12,10 @@ use crate::world::{Phase, World};
 
 /// Processes that go on, after a pause, with the time they had read before, in a million.
 const OLD_CLOCK_PPM: u32 = 500_000;
+/// The shortest mean time that a crashed replica is down, in nanoseconds.
+const CRASH_NS_MIN: u64 = 20_000_000;
+/// How long at least a hunted leader is cut off, on average, in nanoseconds.
+const HUNT_CUT_NS: u64 = 150_000_000;
 /// Troubles that are aimed at the leader, in a million.
 const AT_LEADER_PPM: u32 = 400_000;
 
@@ -35,7 +39,7 @@ impl<P: Inspect> World<P> {
             }
             _ => plan.crash.length_ns,
         };
-        length.max(1_000_000)
+        length.max(CRASH_NS_MIN)
     }
 
     pub(crate) fn schedule_trouble(&mut self, trouble: Trouble) {
@@ -81,6 +85,40 @@ impl<P: Inspect> World<P> {
         let choice = leader.unwrap_or_else(|| self.nemesis_dice.index(self.nodes.len()));
         let node = &self.nodes[choice];
         (node.is_honest() && node.running.is_some()).then_some(choice)
+    }
+
+    /// A node begins to lead: perhaps it will not for long.
+    pub(crate) fn hunt(&mut self, node: usize) {
+        let plan = &self.plan.nemesis;
+        if self.phase == Phase::Faults && self.nemesis_dice.chance(plan.hunt_ppm) {
+            let at = self.now_ns + self.nemesis_dice.below(plan.hunt_ns);
+            let incarnation = self.nodes[node].incarnation;
+            self.queue.push(at, Event::Hunt { node, incarnation });
+        }
+    }
+
+    /// Crashes the hunted leader, or cuts it off.
+    pub(crate) fn catch_leader(&mut self, index: usize, incarnation: u32) -> Check {
+        if self.phase != Phase::Faults || self.nodes[index].incarnation != incarnation {
+            return Ok(());
+        }
+        self.faults.add(FaultKind::Hunt);
+        if self.nemesis_dice.chance(500_000) {
+            return self.crash(index, FaultKind::Crash);
+        }
+        let hunted = usize::from(self.nodes[index].id.0);
+        self.network.mend();
+        for other in (0..self.replicas).filter(|other| *other != hunted) {
+            self.network.cut(hunted, other);
+            self.network.cut(other, hunted);
+        }
+        self.partition += 1;
+        let partition = self.partition;
+        self.note(|| format!("r{hunted} is cut off"));
+        let length = self.plan.nemesis.partition.length_ns.max(HUNT_CUT_NS);
+        let at = self.now_ns + self.nemesis_dice.long_tail(length);
+        self.queue.push(at, Event::Mend { partition });
+        Ok(())
     }
 
     fn pause(&mut self) {

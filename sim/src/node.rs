@@ -63,6 +63,8 @@ pub(crate) struct Node<P: Inspect> {
     pub(crate) old_clock: Option<Time>,
     /// Effects to carry out before a crash within a step.
     pub(crate) crash_after_effects: Option<u32>,
+    /// What a Byzantine node vouched for against better knowledge.
+    pub(crate) lies: crate::inspect::Told,
     /// Messages that were costly to open, with what came of it.
     pub(crate) opened: VecDeque<Opened<P>>,
     /// Crash instead of finishing the next sync.

@@ -81,6 +81,10 @@ pub struct NemesisPlan {
     pub partition: Recurring,
     /// An operator moves the leadership.
     pub transfer: Recurring,
+    /// New leaders that crash or are cut off soon after their election, in parts of a million.
+    pub hunt_ppm: u32,
+    /// How soon at most, in nanoseconds.
+    pub hunt_ns: u64,
     /// Clocks run fast or slow by at most this, in parts of a million.
     pub drift_ppm: i64,
 }
@@ -176,6 +180,8 @@ impl Plan {
                 pause: Recurring { every_ns: 0, length_ns: 0 },
                 partition: Recurring { every_ns: 0, length_ns: 0 },
                 transfer: Recurring { every_ns: 0, length_ns: 0 },
+                hunt_ppm: 0,
+                hunt_ns: 0,
                 drift_ppm: 0,
             },
             apply_lag_ns: 0,
@@ -284,6 +290,8 @@ fn draw_nemesis(dice: &mut Dice) -> NemesisPlan {
         pause: on(dice, 300_000, (200, 1500), (30, 700)),
         partition: on(dice, 550_000, (150, 1200), (50, 900)),
         transfer: on(dice, 200_000, (150, 900), (0, 1)),
+        hunt_ppm: if dice.chance(300_000) { dice.between(200_000, 900_000) as u32 } else { 0 },
+        hunt_ns: dice.between(MS, 40 * MS),
         drift_ppm: if dice.chance(400_000) { dice.between(100, 50_000) as i64 } else { 0 },
     }
 }

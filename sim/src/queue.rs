@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 /// A queue of events. Pushing and popping cost O(log n); an event moves once, whatever its size.
 #[derive(Debug)]
-pub struct EventQueue<E> {
+pub(crate) struct EventQueue<E> {
     heap: BinaryHeap<Reverse<(u64, u64, u32)>>,
     events: Vec<Option<E>>,
     free: Vec<u32>,
@@ -23,7 +23,7 @@ impl<E> EventQueue<E> {
     ///
     /// # Panics
     /// If four billion events wait at once.
-    pub fn push(&mut self, at_ns: u64, event: E) {
+    pub(crate) fn push(&mut self, at_ns: u64, event: E) {
         let place = self.free.pop().unwrap_or_else(|| {
             self.events.push(None);
             u32::try_from(self.events.len() - 1).expect("fewer than four billion events wait")
@@ -33,33 +33,15 @@ impl<E> EventQueue<E> {
         self.made += 1;
     }
 
-    /// The time of the next event.
-    #[must_use]
-    pub fn next_at(&self) -> Option<u64> {
-        self.heap.peek().map(|Reverse((at_ns, ..))| *at_ns)
-    }
-
     /// Takes the next event with its time.
     ///
     /// # Panics
     /// Never: every place in the heap holds an event.
-    pub fn pop(&mut self) -> Option<(u64, E)> {
+    pub(crate) fn pop(&mut self) -> Option<(u64, E)> {
         let Reverse((at_ns, _, place)) = self.heap.pop()?;
         self.free.push(place);
         let event = self.events[place as usize].take().expect("a scheduled place holds an event");
         Some((at_ns, event))
-    }
-
-    /// How many events wait.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.heap.len()
-    }
-
-    /// Whether none waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
     }
 }
 
@@ -73,11 +55,10 @@ mod tests {
         for (at, event) in [(5, "c"), (1, "a"), (5, "d"), (1, "b")] {
             queue.push(at, event);
         }
-        assert_eq!((queue.len(), queue.next_at()), (4, Some(1)));
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, [(1, "a"), (1, "b"), (5, "c"), (5, "d")]);
         queue.push(0, "again");
         assert_eq!(queue.pop(), Some((0, "again")));
-        assert!(queue.is_empty());
+        assert_eq!(queue.pop(), None);
     }
 }

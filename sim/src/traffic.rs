@@ -22,8 +22,6 @@ use crate::world::{Phase, World};
 
 /// How long a Byzantine replica treats the same peers in the same way, in nanoseconds.
 const WHIM_NS: u64 = 300 * MS;
-/// Messages in which a Byzantine replica lies, where it can, in parts of a million.
-const LIES_PPM: u32 = 600_000;
 /// Messages that a Byzantine replica replays or forges, in parts of a million.
 const MISCHIEF_PPM: u32 = 150_000;
 
@@ -60,15 +58,14 @@ impl<P: Inspect> World<P> {
 
     /// Tells one receiver a signed lie, or the truth.
     fn lie(&mut self, index: usize, to: To, message: &P::Message, image: Option<Rc<Vec<u8>>>) {
-        let auth = &self.nodes[index].auth;
-        let lies = self.host_dice.chance(LIES_PPM);
-        let lie = lies.then(|| P::lie(auth, to, message, &mut self.host_dice)).flatten();
+        let node = &mut self.nodes[index];
+        let lie = P::lie(&node.auth, to, message, &mut node.lies, &mut self.host_dice);
         let sealed = match lie {
             Some(lie) => {
                 self.faults.add(FaultKind::Lie);
                 lie
             }
-            None => auth.seal(to, message.clone()),
+            None => node.auth.seal(to, message.clone()),
         };
         self.send_sealed(index, to, sealed, image);
     }

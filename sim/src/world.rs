@@ -27,7 +27,7 @@ use crate::queue::EventQueue;
 use crate::violation::{Check, Violation, broken};
 
 /// The most events of a run; one that needs more is a message storm.
-pub const EVENTS_MAX: u64 = 5_000_000;
+pub(crate) const EVENTS_MAX: u64 = 5_000_000;
 /// How often a healed world looks whether it is done, in nanoseconds.
 const POLL_NS: u64 = 10 * MS;
 
@@ -189,6 +189,7 @@ impl<P: Inspect> World<P> {
             old_clock: None,
             crash_after_effects: None,
             crash_within_sync: false,
+            lies: std::collections::BTreeMap::new(),
             opened: std::collections::VecDeque::new(),
             old_messages: std::collections::VecDeque::new(),
             other_batch: None,
@@ -303,6 +304,7 @@ impl<P: Inspect> World<P> {
                 self.mend(partition);
                 Ok(())
             }
+            Event::Hunt { node, incarnation } => self.catch_leader(node, incarnation),
             Event::FaultsEnd => self.heal(),
             Event::Poll => self.poll(),
         }
@@ -479,6 +481,7 @@ fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
         Event::FaultsEnd => (14, 0),
         Event::Poll => (15, 0),
         Event::AskAgain { client, .. } => (17, *client),
+        Event::Hunt { node, .. } => (18, *node),
         Event::SnapshotInstalled { node, .. } => (16, *node),
     }
 }

@@ -29,6 +29,9 @@ pub struct Entry {
     pub value: Value,
 }
 
+/// What a liar must stick to: for (epoch, slot) the value that it vouches for.
+pub type Told = BTreeMap<(u64, Slot), Digest>;
+
 /// A batch, or its digest where only that is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -109,11 +112,12 @@ pub trait Inspect: Protocol {
     fn log(&self) -> Option<BTreeMap<Slot, Batch>>;
 
     /// A lie in place of `message`, with the liar's own valid proofs; `None` when there is nothing
-    /// to lie about.
+    /// to lie about. `told` is what the liar said before and must stick to.
     fn lie(
         _auth: &Self::Auth,
         _to: To,
         _message: &Self::Message,
+        _told: &mut Told,
         _dice: &mut Dice,
     ) -> Option<Sealed<Self>> {
         None

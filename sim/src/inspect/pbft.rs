@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_pbft::{Message, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, View, Wire};
-use quorate_smr::{Batch, Digest, ReplicaId, Slot, To};
+use quorate_pbft::{
+    Message, NewView, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignedNewView,
+    SignedViewChange, View, ViewChange, Wire,
+};
+use quorate_smr::{Batch, Digest, GroupId, ReplicaId, Slot, To};
 
-use super::{Entry, Inspect, Value};
+use super::{Entry, Inspect, Told, Value};
 use crate::dice::Dice;
 
 /// The view.
@@ -69,32 +72,31 @@ impl Inspect for Pbft {
         None
     }
 
-    fn lie(auth: &PbftAuth, to: To, message: &Message, dice: &mut Dice) -> Option<Sealed> {
+    fn lie(
+        auth: &PbftAuth,
+        to: To,
+        message: &Message,
+        told: &mut Told,
+        dice: &mut Dice,
+    ) -> Option<Sealed> {
         let wire = match message {
-            // Leaves out what it prepared, or everything.
-            Message::ViewChange(change) => {
-                let mut content = change.content.clone();
-                content.prepared.truncate(dice.index(content.prepared.len() + 1));
-                if dice.chance(500_000) {
-                    content.pre_prepared.clear();
-                    content.prepared.clear();
-                }
-                Wire::ViewChange(Arc::new(auth.sign_view_change(content)))
+            Message::ViewChange(change) if dice.chance(LIES_PPM) => {
+                Wire::ViewChange(Arc::new(auth.sign_view_change(forgetful(change, dice))))
             }
-            // Chooses other batches than the view changes demand.
             Message::NewView(new_view) => {
-                let mut content = new_view.content.clone();
-                match dice.below(3) {
-                    0 => content.chosen.truncate(dice.index(content.chosen.len() + 1)),
-                    1 => content.chosen.reverse(),
-                    _ => {
-                        content.chosen.pop();
-                        content.chosen.insert(0, Digest::default());
-                    }
-                }
+                let content = another_choice(new_view, told, dice)?;
                 Wire::NewView(Arc::new(auth.sign_new_view(content)))
             }
-            Message::Checkpoint(checkpoint) => {
+            // Stands by what its new view said.
+            Message::Prepare { view, slot, .. } => {
+                let digest = *told.get(&(view.0, *slot))?;
+                Wire::Prepare { view: *view, slot: *slot, digest }
+            }
+            Message::Commit { view, slot, .. } => {
+                let digest = *told.get(&(view.0, *slot))?;
+                Wire::Commit { view: *view, slot: *slot, digest }
+            }
+            Message::Checkpoint(checkpoint) if dice.chance(LIES_PPM) => {
                 let digest = Digest::of(&dice.word().to_le_bytes());
                 Wire::Checkpoint(auth.sign_checkpoint(checkpoint.slot, digest))
             }
@@ -119,4 +121,38 @@ impl Inspect for Pbft {
         let proposal = Proposal::new(batch.clone()).ok()?;
         Some(Message::PrePrepare { view: *view, slot: *slot, proposal })
     }
+}
+
+/// View changes and checkpoints that a liar falsifies, in parts of a million.
+const LIES_PPM: u32 = 600_000;
+
+/// A view change that leaves out some of what its author prepared, or everything.
+fn forgetful(change: &SignedViewChange, dice: &mut Dice) -> ViewChange {
+    let mut content = change.content.clone();
+    content.prepared.truncate(dice.index(content.prepared.len() + 1));
+    if dice.chance(500_000) {
+        content.prepared.clear();
+        content.pre_prepared.clear();
+    }
+    content
+}
+
+/// A new view that chooses otherwise than its view changes demand: null requests, or a shorter log.
+/// The first lie about a view stands; `None` when it is the truth.
+fn another_choice(new_view: &SignedNewView, told: &mut Told, dice: &mut Dice) -> Option<NewView> {
+    let mut content = new_view.content.clone();
+    let (view, base) = (content.view.0, content.base.0);
+    let slots = (1..=content.chosen.len() as u64).map(|offset| Slot(base + offset));
+    if !told.contains_key(&(view, Slot::ZERO)) {
+        // An entry for slot 0 says that the lie about this view was chosen.
+        told.insert((view, Slot::ZERO), Digest::default());
+        let null = Batch::empty(GroupId(0)).digest(&mut Vec::new()).unwrap_or_default();
+        for slot in slots.clone().filter(|_| dice.chance(LIES_PPM)) {
+            told.insert((view, slot), null);
+        }
+    }
+    for (slot, chosen) in slots.zip(&mut content.chosen) {
+        *chosen = told.get(&(view, slot)).copied().unwrap_or(*chosen);
+    }
+    (content.chosen != new_view.content.chosen).then_some(content)
 }

@@ -1,0 +1,118 @@
+//! How a node's replica starts from its disk, crashes, and comes back.
+
+use quorate_smr::executor::Executor;
+use quorate_smr::kv::KvStore;
+use quorate_smr::protocol::Recovered;
+use quorate_smr::session::SessionLimits;
+use quorate_smr::{ClientId, wire};
+
+use crate::event::Event;
+use crate::fault::FaultKind;
+use crate::inspect::Inspect;
+use crate::invariants;
+use crate::node::Running;
+use crate::violation::{Check, broken};
+use crate::world::{Phase, World};
+
+impl<P: Inspect> World<P> {
+    /// Starts a node from what its disk holds.
+    pub(crate) fn start(&mut self, index: usize) -> Check {
+        let now_ns = self.now_ns;
+        let load = &self.plan.load;
+        let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
+        let fixed = P::reply_quorum(self.replicas) > 1;
+        let clients: Vec<_> = (1..=load.clients as u64).filter(|_| fixed).map(ClientId).collect();
+        let node = &mut self.nodes[index];
+        let mut executor = Executor::new(KvStore::default(), limits, &clients);
+        if let Some((meta, image)) = &node.disk.snapshot {
+            let restored = executor.restore(image);
+            if restored != Ok(*meta) {
+                let detail = format!("{}: the snapshot at {} does not restore", node.id, meta.slot);
+                return Err(broken(invariants::RECOVERS, detail));
+            }
+        }
+        let recovered = Recovered {
+            snapshot: node.disk.snapshot.as_ref().map(|(meta, _)| *meta),
+            records: node.disk.records.clone(),
+        };
+        let local = node.local_now(now_ns);
+        let id = node.id;
+        if self.trace.is_some() {
+            let Recovered { snapshot, records } = &recovered;
+            let journal = format!("{id} recovers from {snapshot:?} and {records:?}");
+            self.note(|| journal);
+        }
+        let node = &mut self.nodes[index];
+        let protocol = P::recover(node.setup.clone(), recovered, local)
+            .map_err(|error| broken(invariants::RECOVERS, format!("{id}: {error}")))?;
+        if node.is_honest() {
+            node.told.recovered(node.id, &protocol)?;
+        }
+        node.promised = P::promise_of(&protocol.memory());
+        let running = Running::new(protocol, executor, node.disk.snapshot.as_ref(), &node.setup);
+        let status = running.progress.status;
+        node.running = Some(running);
+        node.tick_at = u64::MAX;
+        self.note(|| {
+            format!("{} starts at {}, epoch {}", status.replica, status.base, status.epoch)
+        });
+        self.schedule_tick(index);
+        Ok(())
+    }
+
+    /// Takes a replica's memory away; what it had asked its disk to keep survives in part.
+    pub(crate) fn crash(&mut self, index: usize, kind: FaultKind) -> Check {
+        if self.nodes[index].running.is_none() {
+            return Ok(());
+        }
+        self.faults.add(kind);
+        let node = &mut self.nodes[index];
+        let kept = self.nemesis_dice.index(node.disk.pending() + 1);
+        let loss = node.disk.crash(kept, |record| {
+            // The record that was being written when the power went: its frame is cut short.
+            let (setup, mut frame) = (&node.setup, Vec::new());
+            wire::encode(setup.cluster, setup.group, setup.replica, record, &mut frame).ok()?;
+            let cut = self.nemesis_dice.index(frame.len());
+            Some(wire::decode::<P::Record>(&frame[..cut], setup.cluster).is_err())
+        });
+        node.told.crash();
+        node.running = None;
+        node.incarnation += 1;
+        node.tick_at = u64::MAX;
+        node.paused = None;
+        node.old_clock = None;
+        node.crash_after_effects = None;
+        node.crash_within_sync = false;
+        let (id, incarnation) = (node.id, node.incarnation);
+        self.note(|| format!("{id} crashes ({kind}): of its pending steps {loss:?}"));
+        if loss.lost > 0 {
+            self.faults.add(FaultKind::LostSteps);
+        }
+        match loss.torn_refused {
+            Some(true) => self.faults.add(FaultKind::TornTail),
+            Some(false) => {
+                let detail = format!("{id}: a torn record was taken for a whole one");
+                return Err(broken(invariants::CORRUPTION_REFUSED, detail));
+            }
+            None => {}
+        }
+        if self.phase == Phase::Faults {
+            let length = self.crash_length(kind);
+            let at = self.now_ns + self.nemesis_dice.long_tail(length);
+            self.queue.push(at, Event::Restart { node: index, incarnation });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn restart(&mut self, index: usize, incarnation: u32) -> Check {
+        let node = &self.nodes[index];
+        if node.incarnation != incarnation || node.running.is_some() {
+            return Ok(());
+        }
+        let healed = self.phase != Phase::Faults;
+        if healed && self.plan.left_down.contains(&node.id.0) {
+            return Ok(());
+        }
+        self.start(index)
+    }
+}
