@@ -5,7 +5,7 @@
 //! when the entries it names, and the term it is given in, are durable. Entries that one sync makes
 //! durable are acknowledged by one message.
 
-use quorate_smr::{Effect, Lsn, Release, ReplicaId, Slot, To};
+use quorate_smr::{Lsn, ReplicaId, Slot, To};
 
 use crate::defect::Defect;
 use crate::leader::Out;
@@ -56,18 +56,16 @@ impl Raft {
 
     /// Acknowledges `upto` at once if everything is durable, else when the disk has caught up.
     fn owe(&mut self, to: ReplicaId, upto: Slot, before: Lsn, out: &mut Out) {
-        let early = self.setup.config.has(Defect::AcknowledgeBeforeDurable);
-        let waiting = self.owed.filter(|owed| owed.term == self.term && owed.to == to);
-        if early || (waiting.is_none() && self.cursor.durable() == self.cursor.appended()) {
-            let message = Message::Appended { term: self.term, upto };
-            return out.push(Effect::Send {
-                to: To::One(to),
-                message,
-                release: Release::Immediate,
-            });
+        if self.setup.config.has(Defect::AcknowledgeBeforeDurable) {
+            return out.send_immediately(To::One(to), Message::Appended { term: self.term, upto });
         }
+        let waiting = self.owed.filter(|owed| owed.term == self.term && owed.to == to);
         let (held, after) = waiting.map_or((upto, before), |owed| (owed.upto, owed.after));
         self.owed = Some(Owed { to, term: self.term, upto: upto.max(held), after });
+        // No report will come from a disk that has nothing to do.
+        if self.cursor.durable() == self.cursor.appended() {
+            self.acknowledge(out);
+        }
     }
 
     /// The disk moved on: acknowledges what is durable of what is owed.

@@ -425,3 +425,28 @@ fn a_follower_refuses_proposals_and_names_the_leader() {
     let reason = Reason::NotLeader { leader: Some(r(0)) };
     assert_eq!(cluster.node(r(2)).refused, [(Refused::Proposal(batch), reason)]);
 }
+
+/// Found by random histories: the report of the disk came while the follower asked for pre-votes,
+/// and the acknowledgement was owed for ever.
+#[test]
+fn an_acknowledgement_that_fell_due_during_a_pre_vote_is_given_to_the_same_leader() {
+    let config = RaftConfig { check_quorum: false, ..RaftConfig::default() };
+    let mut pump: Pump<Raft> = Pump::new(3, &config);
+    let leader = pump.run_until_leader();
+    pump.advance(config.heartbeat_interval);
+    let [follower, away] =
+        [0, 1].map(|n| replicas(3).filter(|id| *id != leader).nth(n).expect("two others"));
+    pump.isolate(away);
+    pump.hold_disk(follower);
+    pump.propose(leader, &[b"owed"]);
+    pump.settle();
+    pump.isolate(follower);
+    pump.advance(config.election_timeout + config.election_spread);
+    assert_eq!(pump.replica(follower).role(), Role::Candidate);
+    pump.sync(follower);
+    pump.heal();
+    pump.isolate(away);
+    pump.advance(config.heartbeat_interval * 3);
+    assert_eq!(pump.payloads(leader), [b"owed".to_vec()]);
+    assert_eq!(pump.payloads(follower), [b"owed".to_vec()]);
+}
