@@ -6,7 +6,7 @@ use quorate_smr::protocol::Protocol;
 
 use crate::plan::Plan;
 
-/// Changes a configuration that was drawn.
+/// Changes a configuration or a plan that was drawn.
 pub type Adjust<C> = Arc<dyn Fn(&mut C) + Send + Sync>;
 
 /// How runs are made. [`Options::new`] gives the swarm.
@@ -16,6 +16,8 @@ pub struct Options<P: Protocol> {
     pub replicas: usize,
     /// The faults and the load; `None`: each seed draws its own.
     pub plan: Option<Plan>,
+    /// Applied to the plan, drawn or given (to aim the swarm at something).
+    pub sharpen: Option<Adjust<Plan>>,
     /// The protocol's configuration; `None`: each seed draws its own.
     pub config: Option<P::Config>,
     /// Applied to the configuration, drawn or given (a planted defect, for example).
@@ -35,6 +37,7 @@ impl<P: Protocol> Options<P> {
         Self {
             replicas,
             plan: None,
+            sharpen: None,
             config: None,
             adjust: None,
             byzantine: true,

@@ -103,10 +103,13 @@ impl<P: Inspect> World<P> {
     /// The world of `seed` at virtual time 0.
     pub(crate) fn new(options: &Options<P>, seed: u64, trace: Option<TraceSink>) -> Self {
         let replicas = options.replicas;
-        let plan = options.plan.clone().unwrap_or_else(|| {
+        let mut plan = options.plan.clone().unwrap_or_else(|| {
             let byzantine = P::BYZANTINE && options.byzantine;
             Plan::swarm(seed, replicas, P::faults(replicas), byzantine)
         });
+        if let Some(sharpen) = &options.sharpen {
+            sharpen(&mut plan);
+        }
         let mut config = options.config.clone().unwrap_or_else(|| draw_config::<P>(seed, replicas));
         if let Some(adjust) = &options.adjust {
             adjust(&mut config);

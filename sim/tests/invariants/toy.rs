@@ -104,7 +104,7 @@ impl Toy {
         if self.has(Mistake::ForgetsWhatItStored) && !self.leads() {
             return;
         }
-        if self.has(Mistake::WritesTwoEntries) && slot.0 % 9 == 0 && !self.leads() {
+        if self.has(Mistake::WritesTwoEntries) && slot.0.is_multiple_of(9) && !self.leads() {
             let batch = Batch::empty(self.setup.group);
             self.cursor.append(ToyRecord { slot, started, batch }, out);
             return;
@@ -123,7 +123,7 @@ impl Toy {
             self.committed = self.committed.next();
             let slot = self.committed;
             let mut batch = self.log[slot.0 as usize - 1].1.clone();
-            if self.has(Mistake::CommitsAnother) && !self.leads() && slot.0 % 7 == 0 {
+            if self.has(Mistake::CommitsAnother) && !self.leads() && slot.0.is_multiple_of(7) {
                 batch = Batch::empty(self.setup.group);
             }
             assert!(!(self.has(Mistake::Panics) && slot.0 == 10), "the toy breaks at slot 10");
@@ -202,7 +202,9 @@ impl Toy {
 fn invented() -> Batch {
     let mut builder = BatchBuilder::new(quorate_smr::GroupId(0));
     let (client, seq) = (ClientId(777), RequestSeq(1));
-    builder.push(&Command { client, seq, payload: b"made up", auth: &[] }).unwrap();
+    builder
+        .push(&Command { client, seq, payload: b"made up", auth: &[] })
+        .expect("one small command fits");
     builder.seal(None)
 }
 
