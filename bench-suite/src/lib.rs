@@ -32,3 +32,8 @@ mod testing;
 pub mod workload;
 
 pub use error::BenchError;
+
+/// The examples of the workspace's README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
