@@ -1,4 +1,33 @@
 //! Deterministic simulation with faults, invariants and a linearizability checker.
+//!
+//! One seed is one run, bit for bit: replicas of any [`Protocol`](quorate_smr::Protocol) that the
+//! simulator can look into ([`Inspect`]), in virtual time, over a network, disks, processes and
+//! clocks that fail, with clients that record what they saw. Invariants are checked after every
+//! step; then everything is healed, and the cluster must serve its clients and converge.
+//!
+//! ```
+//! use quorate_raft::Raft;
+//! use quorate_sim::{Options, Plan, simulate};
+//!
+//! // Faults, load and configuration drawn from the seed.
+//! let outcome = simulate(&Options::<Raft>::new(3), 42);
+//! assert_eq!(outcome.violation, None);
+//! assert_eq!(outcome.trace_hash, simulate(&Options::<Raft>::new(3), 42).trace_hash);
+//!
+//! // An experiment in virtual time: no faults, half a millisecond between any two machines.
+//! let quiet = Options::<Raft> { plan: Some(Plan::quiet()), ..Options::new(3) };
+//! let outcome = simulate(&quiet, 1);
+//! println!("{} messages, {} ns each", outcome.messages, outcome.latencies_ns[0]);
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`plan`] | what one run is made of; the swarm |
+//! | [`invariants`] | what must always hold, one file each |
+//! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
+//! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
+//! | [`lincheck`] | the linearizability checker |
+//! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
 
 #![forbid(unsafe_code)]
 

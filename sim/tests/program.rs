@@ -3,12 +3,15 @@
 use std::process::{Command, Output};
 
 fn quorate_sim(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_quorate-sim")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_quorate-sim"))
+        .args(arguments)
+        .output()
+        .expect("the program starts")
 }
 
 fn assert_refused(arguments: &[&str], words: &str) {
     let output = quorate_sim(arguments);
-    let error = String::from_utf8(output.stderr).unwrap();
+    let error = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
     assert!(error.contains(words), "{arguments:?}: {error}");
     assert!(output.stdout.is_empty(), "nothing was half done");
