@@ -18,7 +18,7 @@ use crate::fold::Fold;
 use crate::history::History;
 use crate::inspect::Inspect;
 use crate::invariants::{self, Book, Told};
-use crate::lincheck::{KvVerdict, check_kv};
+use crate::lincheck::{KvVerdict, Limits, check_kv};
 use crate::network::Network;
 use crate::node::Node;
 use crate::options::Options;
@@ -28,6 +28,8 @@ use crate::violation::{Check, Violation, broken};
 
 /// The most events of a run; one that needs more is a message storm.
 pub(crate) const EVENTS_MAX: u64 = 5_000_000;
+/// How much work a history may cost; what exceeds it is counted and reported as undecided.
+const CHECK_LIMITS: Limits = Limits { configurations_max: 200_000 };
 /// How often a healed world looks whether it is done, in nanoseconds.
 const POLL_NS: u64 = 10 * MS;
 
@@ -103,16 +105,16 @@ impl<P: Inspect> World<P> {
     /// The world of `seed` at virtual time 0.
     pub(crate) fn new(options: &Options<P>, seed: u64, trace: Option<TraceSink>) -> Self {
         let replicas = options.replicas;
-        let mut plan = options.plan.clone().unwrap_or_else(|| {
-            let byzantine = P::BYZANTINE && options.byzantine;
-            Plan::swarm(seed, replicas, P::faults(replicas), byzantine)
-        });
-        if let Some(sharpen) = &options.sharpen {
-            sharpen(&mut plan);
-        }
         let mut config = options.config.clone().unwrap_or_else(|| draw_config::<P>(seed, replicas));
         if let Some(adjust) = &options.adjust {
             adjust(&mut config);
+        }
+        let mut plan = options.plan.clone().unwrap_or_else(|| {
+            let byzantine = P::BYZANTINE && options.byzantine;
+            Plan::swarm(seed, replicas, P::tolerated(&config, replicas), byzantine)
+        });
+        if let Some(sharpen) = &options.sharpen {
+            sharpen(&mut plan);
         }
         let network = Network::new(plan.network.clone(), replicas, Dice::new(seed, part::NETWORK));
         let mut world = Self {
@@ -393,7 +395,7 @@ impl<P: Inspect> World<P> {
     }
 
     fn check_history(&mut self) -> Check {
-        match check_kv(self.history.operations(), crate::lincheck::Limits::default()) {
+        match check_kv(self.history.operations(), CHECK_LIMITS) {
             KvVerdict::Linearizable => Ok(()),
             KvVerdict::GaveUp { .. } => {
                 self.counters.gave_up_check = true;

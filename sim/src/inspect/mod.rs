@@ -69,6 +69,12 @@ pub trait Inspect: Protocol {
             .saturating_sub(1)
     }
 
+    /// How many replicas of a group with this configuration may be faulty for it to make progress.
+    #[must_use]
+    fn tolerated(_config: &Self::Config, replicas: usize) -> usize {
+        Self::faults(replicas)
+    }
+
     /// What the replica has promised so far.
     fn memory(&self) -> Self::Memory;
 

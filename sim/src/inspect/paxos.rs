@@ -55,6 +55,12 @@ impl Inspect for Paxos {
         }
     }
 
+    // A phase that needs more than a majority tolerates fewer faults.
+    fn tolerated(config: &PaxosConfig, replicas: usize) -> usize {
+        let larger = config.quorums.map(|sizes| sizes.phase1.max(sizes.phase2));
+        larger.map_or(Self::faults(replicas), |needed| replicas.saturating_sub(needed))
+    }
+
     fn memory(&self) -> PaxosMemory {
         PaxosMemory { promised: self.promised() }
     }

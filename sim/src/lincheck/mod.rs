@@ -21,6 +21,8 @@ pub use search::{Limits, Operation, Verdict, check};
 
 use std::collections::BTreeMap;
 
+use model::SeenKvModel;
+
 /// An operation on a key of a key-value store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvOperation {
@@ -59,7 +61,7 @@ pub fn check_kv(history: &[KvOperation], limits: Limits) -> KvVerdict {
     let mut gave_up = None;
     for (key, indices) in keys {
         let operations: Vec<_> = indices.iter().map(|at| history[*at].operation.clone()).collect();
-        match check(&KvModel, &operations, limits) {
+        match check(&SeenKvModel::new(&operations), &operations, limits) {
             Verdict::Linearizable => {}
             Verdict::Violation { operation } => {
                 return KvVerdict::Violation { key: key.to_vec(), operation: indices[operation] };

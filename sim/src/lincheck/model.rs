@@ -1,7 +1,10 @@
 //! Sequential models: what one operation after another may answer.
 
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::sync::Arc;
+
+use super::Operation;
 
 /// A sequential specification.
 pub trait Model {
@@ -27,6 +30,12 @@ pub trait Model {
     /// Whether `call`, answered so, leaves *every* state as it is in which it may be answered so.
     /// (Writing a value that is there already does not count: elsewhere it would change the state.)
     fn only_reads(&self, call: &Self::Call, answer: &Self::Return) -> bool;
+
+    /// Whether `call`, of unknown outcome, need not be tried in `state`: whatever it would help to
+    /// explain can be explained without it.
+    fn is_idle(&self, _state: &Self::State, _call: &Self::Call) -> bool {
+        false
+    }
 }
 
 /// A register that holds a number; absent at first.
@@ -163,6 +172,81 @@ impl Model for KvModel {
 
     fn only_reads(&self, call: &KvCall, answer: &KvReturn) -> bool {
         matches!(call, KvCall::Get) || matches!(answer, KvReturn::Mismatch(_))
+    }
+}
+
+/// [`KvModel`] for one history, of which it knows which written bytes nobody ever saw.
+///
+/// While a value with unseen bytes in it stands, no get and no compare-and-swap can have completed;
+/// only writes that do not look, until one of them replaces it. Without deletes those answer the
+/// same whatever the value, as long as there is one. So a write of unknown outcome whose bytes were
+/// never seen explains nothing once the key exists.
+pub(super) struct SeenKvModel {
+    unseen: BTreeSet<Vec<u8>>,
+}
+
+impl SeenKvModel {
+    pub(super) fn new(history: &[Operation<KvCall, KvReturn>]) -> Self {
+        let mut unseen = BTreeSet::new();
+        if !history.iter().any(|operation| operation.call == KvCall::Delete) {
+            let seen: Vec<&[u8]> = history.iter().flat_map(seen_by).collect();
+            let open = history.iter().filter(|operation| operation.returned.is_none());
+            for bytes in open.filter_map(|operation| written_by(&operation.call)) {
+                let shows = |value: &&[u8]| value.windows(bytes.len()).any(|part| part == bytes);
+                if !bytes.is_empty() && !seen.iter().any(shows) {
+                    unseen.insert(bytes.to_vec());
+                }
+            }
+        }
+        Self { unseen }
+    }
+}
+
+fn written_by(call: &KvCall) -> Option<&[u8]> {
+    match call {
+        KvCall::Put(bytes) | KvCall::Append(bytes) => Some(bytes),
+        KvCall::CompareAndSwap { value, .. } => Some(value),
+        KvCall::Get | KvCall::Delete => None,
+    }
+}
+
+/// The values that an operation shows to have stood.
+fn seen_by(operation: &Operation<KvCall, KvReturn>) -> impl Iterator<Item = &[u8]> {
+    let answered = match &operation.returned {
+        Some((_, KvReturn::Value(value) | KvReturn::Mismatch(value))) => value.as_deref(),
+        _ => None,
+    };
+    let expected = match &operation.call {
+        KvCall::CompareAndSwap { expected, .. } => expected.as_deref(),
+        _ => None,
+    };
+    answered.into_iter().chain(expected)
+}
+
+impl Model for SeenKvModel {
+    type State = Option<Arc<[u8]>>;
+    type Call = KvCall;
+    type Return = KvReturn;
+
+    fn initial(&self) -> Self::State {
+        KvModel.initial()
+    }
+
+    fn step(
+        &self,
+        state: &Self::State,
+        call: &KvCall,
+        answer: Option<&KvReturn>,
+    ) -> Option<Self::State> {
+        KvModel.step(state, call, answer)
+    }
+
+    fn only_reads(&self, call: &KvCall, answer: &KvReturn) -> bool {
+        KvModel.only_reads(call, answer)
+    }
+
+    fn is_idle(&self, state: &Self::State, call: &KvCall) -> bool {
+        state.is_some() && written_by(call).is_some_and(|bytes| self.unseen.contains(bytes))
     }
 }
 

@@ -202,7 +202,8 @@ impl<'a, M: Model> Search<'a, M> {
         let Some(after) = self.model.step(&self.state, &operation.call, answer) else {
             return false;
         };
-        if answer.is_none() && after == self.state {
+        let open = answer.is_none();
+        if open && (after == self.state || self.model.is_idle(&self.state, &operation.call)) {
             return false;
         }
         let forced = answer.is_some_and(|answer| self.model.only_reads(&operation.call, answer));

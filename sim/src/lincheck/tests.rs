@@ -214,6 +214,58 @@ fn any_operation() -> impl Strategy<Value = RegisterOperation> {
     )
 }
 
+fn any_kv_operation() -> impl Strategy<Value = KvOperation> {
+    let value = || prop::collection::vec(b'a'..b'd', 1..3);
+    let call = prop_oneof![
+        Just(KvCall::Get),
+        value().prop_map(KvCall::Put),
+        value().prop_map(KvCall::Append),
+        (prop::option::of(value()), value())
+            .prop_map(|(expected, value)| KvCall::CompareAndSwap { expected, value }),
+    ];
+    let answer = (any::<bool>(), prop::option::of(value()));
+    (call, 0..20u64, 1..12u64, any::<bool>(), answer).prop_map(
+        |(call, called_at, length, known, (flag, value))| {
+            let answer = match call {
+                KvCall::Put(_) | KvCall::Append(_) => KvReturn::Written { existed: flag },
+                KvCall::CompareAndSwap { .. } if flag => KvReturn::Swapped,
+                KvCall::CompareAndSwap { .. } => KvReturn::Mismatch(value),
+                KvCall::Get | KvCall::Delete => KvReturn::Value(value),
+            };
+            let returned = known.then_some((called_at + length, answer));
+            let operation = Operation { process: 0, call, called_at, returned };
+            KvOperation { key: b"k".to_vec(), operation }
+        },
+    )
+}
+
+#[test]
+fn dozens_of_lost_writes_that_nobody_saw_do_not_slow_the_check() {
+    let lost = |at: u8| {
+        let call = KvCall::Append(vec![b'x', at]);
+        let operation = Operation { process: 9, call, called_at: 2, returned: None };
+        KvOperation { key: b"k".to_vec(), operation }
+    };
+    let mut history = vec![append(0, 0, b"a", false)];
+    history.extend((0..40).map(lost));
+    history.push(get(1, 100, b"b"));
+    let expected = KvVerdict::Violation { key: b"k".to_vec(), operation: 41 };
+    assert_eq!(check_kv(&history, Limits { configurations_max: 1000 }), expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #[test]
+    fn leaving_out_what_nobody_saw_changes_no_verdict(
+        history in prop::collection::vec(any_kv_operation(), 0..8)
+    ) {
+        let plain: Vec<_> = history.iter().map(|entry| entry.operation.clone()).collect();
+        let expected = check(&KvModel, &plain, Limits::default()) == Verdict::Linearizable;
+        let found = check_kv(&history, Limits::default()) == KvVerdict::Linearizable;
+        prop_assert_eq!(expected, found);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
