@@ -45,7 +45,8 @@ const CHUNK_BYTES: usize = 48 << 10;
 pub(crate) struct Opening<P: Protocol> {
     pub(crate) shared: Arc<Shared<P>>,
     pub(crate) config: Arc<ClusterConfig<P>>,
-    pub(crate) auth: P::Auth,
+    /// An authenticator of each group: proofs name the group that they are for.
+    pub(crate) auths: Vec<P::Auth>,
     /// The identity, where identities are fixed.
     pub(crate) fixed: Option<ClientId>,
 }
@@ -56,7 +57,8 @@ type Proofs<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Messag
 pub struct Client<P: Protocol> {
     shared: Arc<Shared<P>>,
     config: Arc<ClusterConfig<P>>,
-    proofs: Proofs<P>,
+    /// By group.
+    proofs: Vec<Proofs<P>>,
     inbox: Receiver<Notice>,
     sessions: Vec<Session>,
     /// Completions that a call met while it waited for its own.
@@ -79,12 +81,14 @@ impl<P: Protocol> std::fmt::Debug for Client<P> {
 
 impl<P: Protocol> Client<P> {
     pub(crate) fn open(opening: Opening<P>) -> Result<Self, ClientError> {
-        let Opening { shared, config, auth, fixed } = opening;
+        let Opening { shared, config, auths, fixed } = opening;
         let used_up = ClientError::IdentitiesUsedUp(config.client.fixed);
         if fixed.is_some_and(|client| client.0 > config.client.fixed as u64) {
             return Err(used_up);
         }
-        let proofs = auth.client(fixed.unwrap_or(ClientId::NONE)).ok_or(used_up)?;
+        let identity = fixed.unwrap_or(ClientId::NONE);
+        let proofs: Option<Vec<_>> = auths.iter().map(|auth| auth.client(identity)).collect();
+        let proofs = proofs.ok_or(used_up)?;
         let (sender, inbox) = bounded(config.queues.answers)?;
         let mut client = Self {
             proofs,
@@ -207,7 +211,8 @@ impl<P: Protocol> Client<P> {
         let session = &mut self.sessions[group.0 as usize];
         let seq = session.next_seq(self.config.client.window)?;
         self.proof.clear();
-        self.proofs.sign(session.id, seq, command, &mut self.proof);
+        let proofs = &self.proofs[group.0 as usize];
+        proofs.sign(session.id, seq, command, &mut self.proof);
         session.push(seq, command, &self.proof);
         if session.open.count() >= self.config.client.chunk_requests
             || session.open.bytes() >= CHUNK_BYTES
@@ -392,11 +397,12 @@ impl<P: Protocol> Client<P> {
     fn hear(&mut self, notice: Notice, each: &mut impl FnMut(Ticket, Outcome<'_>)) {
         match notice {
             Notice::Answers { from, group, client, bytes, tag } => {
-                let Some(session) = self.sessions.get_mut(group.0 as usize) else { return };
+                let at = group.0 as usize;
+                let Some(session) = self.sessions.get_mut(at) else { return };
                 if session.id != client {
                     return;
                 }
-                if self.quorum > 1 && !self.proofs.accepts(from, client, &bytes, tag) {
+                if self.quorum > 1 && !self.proofs[at].accepts(from, client, &bytes, tag) {
                     return;
                 }
                 session.answers(from, &bytes, self.quorum, each);

@@ -125,10 +125,14 @@ impl<P: Protocol, S: StateMachine> Cluster<P, S> {
             let next = self.next_fixed.fetch_add(1, Ordering::Relaxed);
             ClientId(next)
         });
-        let setup = setup(&self.config, NodeIndex(0), &self.shared.placement);
-        let auth = P::authenticator(&setup).map_err(ClientError::Keys)?;
+        let placement = &self.shared.placement;
+        let auth = |group: u32| {
+            let node = placement.node(ReplicaId(0), GroupId(group));
+            P::authenticator(&setup(&self.config, node, placement)).map_err(ClientError::Keys)
+        };
+        let auths = (0..self.config.groups as u32).map(auth).collect::<Result<_, _>>()?;
         let config = self.config.clone();
-        Client::open(Opening { shared: self.shared.clone(), config, auth, fixed })
+        Client::open(Opening { shared: self.shared.clone(), config, auths, fixed })
     }
 
     /// The group that serves `key`.

@@ -13,7 +13,7 @@ use quorate_runtime::{
 use quorate_smr::kv::{KvCommand, KvStore};
 use quorate_smr::machine::Checksum;
 use quorate_smr::session::SessionLimits;
-use quorate_smr::{GroupId, Protocol, ReplicaId};
+use quorate_smr::{GroupId, Protocol, Reads, ReplicaId};
 
 use crate::common::{G0, KvCluster, PATIENCE, append, drain, finish, get, leader, put};
 
@@ -166,10 +166,27 @@ fn what_was_submitted_before_a_sudden_end_has_an_outcome_each() {
 }
 
 #[test]
-fn keys_are_spread_over_groups_and_found_again() {
+fn raft_spreads_keys_over_groups_and_finds_them_again() {
+    keys_are_spread_over_groups_and_found_again::<Raft>();
+}
+
+#[test]
+fn paxos_spreads_keys_over_groups_and_finds_them_again() {
+    keys_are_spread_over_groups_and_found_again::<Paxos>();
+}
+
+/// Proofs of clients name the group: each group needs its own.
+#[test]
+fn pbft_spreads_keys_over_groups_and_finds_them_again() {
+    keys_are_spread_over_groups_and_found_again::<Pbft>();
+}
+
+fn keys_are_spread_over_groups_and_found_again<P: Protocol>() {
+    // One write, and one read where reads are commands like any other.
+    let ordered_for_each_key = if P::READS == Reads::Ordered { 2 } else { 1 };
     for layout in [Layout::Inline, Layout::PerGroup, Layout::PerReplica] {
         let config =
-            ClusterConfig::<Raft> { groups: 5, workers: 2, layout, ..ClusterConfig::default() };
+            ClusterConfig::<P> { groups: 5, workers: 2, layout, ..ClusterConfig::default() };
         let cluster = cluster(config);
         let mut client = cluster.client().unwrap();
         let mut used: BTreeMap<GroupId, usize> = BTreeMap::new();
@@ -187,7 +204,8 @@ fn keys_are_spread_over_groups_and_found_again() {
         for (group, keys) in used {
             let nodes = report.last.nodes.iter().filter(|node| node.group == group);
             for node in nodes {
-                assert_eq!(node.executor.unwrap().commands, keys as u64, "{layout:?} {group}");
+                let commands = node.executor.unwrap().commands;
+                assert_eq!(commands, ordered_for_each_key * keys as u64, "{layout:?} {group}");
             }
         }
     }
