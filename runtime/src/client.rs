@@ -107,7 +107,8 @@ impl<P: Protocol> Client<P> {
         for group in (0..client.config.groups as u32).map(GroupId) {
             let guess = ReplicaId((group.0 as usize % client.config.replicas) as u8);
             let (id, leader) = match fixed {
-                Some(id) => (id, guess),
+                // Where identities are fixed nobody redirects: the first leader is the first member.
+                Some(id) => (id, ReplicaId(0)),
                 None => client.open_session(group, guess, &sender)?,
             };
             client.shared.registry.insert(Addressee::Session(group, id), sender.clone());
