@@ -25,7 +25,7 @@ pub use self::error::{
 use self::shared::{Received, Sent, Shared};
 use crate::{
     Doorbell,
-    ring::{CapacityError, front::FrontDrain},
+    queue::{CapacityError, FrontDrain},
     sync::{Arc, Ordering},
     wait::{SPIN_DEFAULT, wait_for},
 };

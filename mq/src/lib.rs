@@ -67,19 +67,25 @@
 //! * [`compress`]: tagged, checked frames over lz4.
 //! * [`partition`]: key to shard, request to worker.
 //!
-//! `unsafe` is confined to `ring` and `ring::front`; their invariants are numbered there and
+//! `unsafe` is confined to the queues, `cells` and `queue::front`; their invariants are numbered there and
 //! checked by loom on this code (`RUSTFLAGS="--cfg loom" cargo test -p quorate-mq --test loom
 //! --release`).
 
 #![deny(unsafe_code)]
 
 pub mod batcher;
+#[allow(
+    unsafe_code,
+    reason = "places that values are handed over through; contracts in the module"
+)]
+mod cells;
 mod channel;
 pub mod compress;
 mod doorbell;
 pub mod partition;
+pub mod queue;
 #[allow(unsafe_code, reason = "slots are shared by hand-over; invariants in the module")]
-mod ring;
+pub mod ring;
 mod sync;
 mod wait;
 
@@ -88,7 +94,8 @@ pub use channel::{
     Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell,
 };
 pub use doorbell::{Doorbell, Ticket};
-pub use ring::{CAPACITY_MAX, CapacityError, PopError, PushError, Ring};
+pub use queue::{CAPACITY_MAX, CapacityError, Consume, Handle, PopError, Produce, PushError};
+pub use ring::Ring;
 pub use wait::SPIN_DEFAULT;
 
 /// Inner parts that the loom models drive on their own.
@@ -96,6 +103,8 @@ pub use wait::SPIN_DEFAULT;
 #[doc(hidden)]
 pub mod modelled {
     use crate::wait;
+
+    pub use crate::sync::weaken;
 
     /// The list of parked threads.
     #[derive(Debug)]

@@ -41,85 +41,14 @@
 
 use std::{fmt, mem::MaybeUninit, ptr};
 
+use crate::{
+    queue::{CapacityError, Consume, FrontDrain, Handle, PopError, Produce, PushError},
+    sync::{Arc, AtomicU64, Ordering, UnsafeCell, seq_cst_access_fence},
+};
 use crossbeam_utils::{Backoff, CachePadded};
-use thiserror::Error;
 
-use self::front::FrontDrain;
-use crate::sync::{AtomicU64, Ordering, UnsafeCell, seq_cst_access_fence};
-
-pub(crate) mod front;
 #[cfg(test)]
 mod tests;
-
-/// The largest capacity of a ring, in values.
-pub const CAPACITY_MAX: usize = 1 << 28;
-
-/// Why no ring or channel was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum CapacityError {
-    /// A ring needs room for at least one value.
-    #[error("a queue of capacity 0 can never hold a value; ask for at least 1")]
-    Zero,
-    /// More than [`CAPACITY_MAX`].
-    #[error("a capacity of {capacity} values exceeds the limit of {CAPACITY_MAX}; ask for fewer")]
-    TooLarge {
-        /// The capacity asked for.
-        capacity: usize,
-    },
-    /// The allocator refused.
-    #[error("no memory for a queue of {capacity} values; ask for fewer")]
-    Memory {
-        /// The capacity asked for.
-        capacity: usize,
-    },
-}
-
-/// Why a value was not pushed; it is handed back.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
-pub enum PushError<T> {
-    /// Every slot holds a value.
-    #[error("the ring is full; pop first or try again later")]
-    Full(T),
-    /// A consumer has claimed the next slot and not yet emptied it; try again soon.
-    #[error("a consumer is about to free the next slot; try again")]
-    Busy(T),
-    /// The ring was closed.
-    #[error("the ring is closed; nothing can be pushed any more")]
-    Closed(T),
-}
-
-impl<T> PushError<T> {
-    /// The value that was not pushed.
-    pub fn into_inner(self) -> T {
-        match self {
-            Self::Full(value) | Self::Busy(value) | Self::Closed(value) => value,
-        }
-    }
-}
-
-impl<T> fmt::Debug for PushError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full(_) => "Full(..)",
-            Self::Busy(_) => "Busy(..)",
-            Self::Closed(_) => "Closed(..)",
-        })
-    }
-}
-
-/// Why nothing was popped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum PopError {
-    /// No slot holds a value or is about to.
-    #[error("the ring is empty; push first or try again later")]
-    Empty,
-    /// A producer has claimed the next slot and not yet filled it; try again soon.
-    #[error("a producer is about to fill the next slot; try again")]
-    Busy,
-    /// The ring is closed and every value was popped.
-    #[error("the ring is closed and drained; nothing will come any more")]
-    Closed,
-}
 
 struct Slot<T> {
     stamp: AtomicU64,
@@ -174,12 +103,7 @@ impl<T> Ring<T> {
     /// `u64::MAX` the first wrap of the ring also wraps the counters.
     #[doc(hidden)]
     pub fn starting_at_lap(capacity: usize, laps: u64) -> Result<Self, CapacityError> {
-        if capacity == 0 {
-            return Err(CapacityError::Zero);
-        }
-        if capacity > CAPACITY_MAX {
-            return Err(CapacityError::TooLarge { capacity });
-        }
+        CapacityError::check(capacity)?;
         let closed_bit = (capacity as u64 + 1).next_power_of_two();
         let lap = closed_bit * 2;
         let first = laps.wrapping_mul(lap);
@@ -491,6 +415,103 @@ impl<T> Ring<T> {
             let lap_start = position & !(self.lap - 1);
             lap_start.wrapping_add(self.lap) + (index - self.capacity)
         }
+    }
+}
+
+/// The pushing handle of a [`Ring`].
+pub struct Producer<T>(Arc<Ring<T>>);
+
+/// The popping handle of a [`Ring`].
+pub struct Consumer<T>(Arc<Ring<T>>);
+
+/// Makes a ring for `capacity` values and a handle for each side; clone them for more.
+///
+/// # Errors
+/// As [`Ring::new`].
+pub fn queue<T>(capacity: usize) -> Result<(Producer<T>, Consumer<T>), CapacityError> {
+    let ring = Arc::new(Ring::new(capacity)?);
+    Ok((Producer(ring.clone()), Consumer(ring)))
+}
+
+impl<T> Clone for Producer<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Clone for Consumer<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+macro_rules! handle {
+    ($($name:ident)+) => {$(
+        impl<T> Handle for $name<T> {
+            fn close(&self) -> bool {
+                self.0.close()
+            }
+
+            fn is_closed(&self) -> bool {
+                self.0.is_closed()
+            }
+
+            fn len(&self) -> usize {
+                self.0.len()
+            }
+
+            fn capacity(&self) -> Option<usize> {
+                Some(self.0.capacity())
+            }
+        }
+
+        impl<T> fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.0).finish()
+            }
+        }
+    )+};
+}
+
+handle! { Producer Consumer }
+
+impl<T> Produce<T> for Producer<T> {
+    #[inline]
+    fn try_push(&self, value: T) -> Result<(), PushError<T>> {
+        self.0.try_push(value)
+    }
+
+    #[inline]
+    fn push_front(&self, source: &mut FrontDrain<'_, T>) -> Result<usize, PushError<()>> {
+        self.0.push_front_of(source)
+    }
+
+    fn looks_free(&self) -> bool {
+        self.0.looks_free()
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.would_push_nothing()
+    }
+}
+
+impl<T> Consume<T> for Consumer<T> {
+    #[inline]
+    fn try_pop(&self) -> Result<T, PopError> {
+        self.0.try_pop()
+    }
+
+    #[inline]
+    fn pop_batch(&self, out: &mut Vec<T>, count_max: usize) -> Result<usize, PopError> {
+        self.0.pop_batch(out, count_max)
+    }
+
+    fn looks_filled(&self) -> bool {
+        self.0.looks_filled()
+    }
+
+    fn would_wait(&self) -> bool {
+        self.0.would_pop_nothing()
     }
 }
 

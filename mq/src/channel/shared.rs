@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::{Closed, TryRecvError, TrySendError};
 use crate::{
     Doorbell,
-    ring::{CapacityError, PopError, PushError, Ring, front::FrontDrain},
+    queue::{CapacityError, FrontDrain, PopError, PushError},
+    ring::Ring,
     sync::{AtomicUsize, spin_loop},
     wait::{Awaited, Look, WaitList, spin_limit},
 };

@@ -2,6 +2,7 @@
 
 #![cfg(not(loom))]
 
+use crate::queue::CAPACITY_MAX;
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},

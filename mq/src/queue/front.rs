@@ -8,17 +8,19 @@
 //! * **INV-1** While a `FrontDrain` lives the vector's length is 0, and the elements from `next`
 //!   to `length` are initialised and belong to the drain.
 
-use std::{mem, ptr};
+use std::{fmt, mem, ptr};
 
-/// A vector that is being emptied from the front; dropping it closes the gap.
-pub(crate) struct FrontDrain<'a, T> {
+/// A vector that is being emptied from the front, a run at a time; dropping it closes the gap, so
+/// that what was not taken is again the vector's content.
+pub struct FrontDrain<'a, T> {
     source: &'a mut Vec<T>,
     next: usize,
     length: usize,
 }
 
 impl<'a, T> FrontDrain<'a, T> {
-    pub(crate) fn new(source: &'a mut Vec<T>) -> Self {
+    /// Begins to empty `source`.
+    pub fn new(source: &'a mut Vec<T>) -> Self {
         let length = source.len();
         // SAFETY: 0 is within any capacity; the elements are the drain's from here on (INV-1).
         unsafe { source.set_len(0) };
@@ -26,8 +28,26 @@ impl<'a, T> FrontDrain<'a, T> {
     }
 
     /// How many values are left.
-    pub(crate) fn remaining(&self) -> usize {
+    #[inline]
+    pub fn remaining(&self) -> usize {
         self.length - self.next
+    }
+
+    /// The values that are left, as a pointer to the first; valid for `remaining` reads.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *const T {
+        // SAFETY: `next` is at most the length that the vector had.
+        unsafe { self.source.as_ptr().add(self.next) }
+    }
+
+    /// Gives the next `count` values away: the caller has moved them out through `as_ptr`.
+    ///
+    /// # Safety
+    /// At least `count` values remain, and the caller owns copies of them.
+    #[inline]
+    pub(crate) unsafe fn advance(&mut self, count: usize) {
+        debug_assert!(count <= self.remaining());
+        self.next += count;
     }
 
     /// Takes the next value.
@@ -41,6 +61,12 @@ impl<'a, T> FrontDrain<'a, T> {
         let value = unsafe { ptr::read(self.source.as_ptr().add(self.next)) };
         self.next += 1;
         value
+    }
+}
+
+impl<T> fmt::Debug for FrontDrain<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrontDrain").field("remaining", &self.remaining()).finish()
     }
 }
 
