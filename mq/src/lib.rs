@@ -104,7 +104,10 @@ pub use wait::SPIN_DEFAULT;
 pub mod modelled {
     use crate::wait;
 
-    pub use crate::sync::weaken;
+    /// Weakens the ordering, or plants the defect, of this name in models of the calling thread.
+    pub fn weaken(name: Option<&'static str>) {
+        crate::sync::weaken(name);
+    }
 
     /// The list of parked threads.
     #[derive(Debug)]

@@ -19,7 +19,7 @@ std::thread_local! {
 }
 
 /// Weakens the ordering, or plants the defect, of this name in models of the calling thread.
-pub fn weaken(name: Option<&'static str>) {
+pub(crate) fn weaken(name: Option<&'static str>) {
     WEAKENED.set(name);
 }
 
