@@ -94,7 +94,9 @@ pub use channel::{
     Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell,
 };
 pub use doorbell::{Doorbell, Ticket};
-pub use queue::{CAPACITY_MAX, CapacityError, Consume, Handle, PopError, Produce, PushError};
+pub use queue::{
+    CAPACITY_MAX, CapacityError, Consume, Either, FrontDrain, Handle, PopError, Produce, PushError,
+};
 pub use ring::Ring;
 pub use wait::SPIN_DEFAULT;
 

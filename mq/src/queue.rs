@@ -9,8 +9,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-pub use self::front::FrontDrain;
+pub use self::{either::Either, front::FrontDrain};
 
+mod either;
 #[allow(unsafe_code, reason = "moves values out of a vector; invariant in the module")]
 mod front;
 
