@@ -79,7 +79,7 @@ pub mod batcher;
     reason = "places that values are handed over through; contracts in the module"
 )]
 mod cells;
-mod channel;
+pub mod channel;
 pub mod compress;
 mod doorbell;
 pub mod partition;
@@ -91,7 +91,7 @@ mod wait;
 
 pub use channel::{
     ChannelOptions, Closed, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
-    Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell,
+    Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell, over,
 };
 pub use doorbell::{Doorbell, Ticket};
 pub use queue::{CAPACITY_MAX, CapacityError, Consume, Handle, PopError, Produce, PushError};
