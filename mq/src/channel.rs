@@ -17,11 +17,14 @@
 use std::time::Duration;
 
 use self::shared::Shared;
+#[cfg(feature = "async")]
+pub use self::stream::{IntoStream, RecvStream, SendSink};
 pub use self::{
     error::{
         Closed, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
         TrySendError,
     },
+    future::{RecvBatchFuture, RecvFuture, SendBatchFuture, SendFuture},
     iter::{IntoIter, Iter, TryIter},
     receiver::Receiver,
     sender::Sender,
@@ -34,10 +37,13 @@ use crate::{
 };
 
 mod error;
+mod future;
 mod iter;
 mod receiver;
 mod sender;
 mod shared;
+#[cfg(feature = "async")]
+mod stream;
 #[cfg(test)]
 mod tests;
 

@@ -109,7 +109,7 @@ pub mod modelled {
         crate::sync::weaken(name);
     }
 
-    /// The list of parked threads.
+    /// The list of those who wait.
     #[derive(Debug)]
     pub struct WaitList(wait::WaitList);
 
@@ -120,7 +120,7 @@ pub mod modelled {
         }
 
         pub fn park(&self, nothing_yet: impl FnOnce() -> bool) {
-            self.0.park(None, nothing_yet);
+            let _ = self.0.park(None, nothing_yet);
         }
 
         pub fn wake(&self, count: usize) {

@@ -126,8 +126,8 @@ impl Entries {
         mem::replace(&mut self.entries[index].state, State::Free)
     }
 
-    fn is_signalled(&self, place: &Place) -> bool {
-        matches!(self.entries[place.0].state, State::Signalled)
+    fn is_signalled(&self, index: usize) -> bool {
+        matches!(self.entries[index].state, State::Signalled)
     }
 }
 
@@ -167,13 +167,13 @@ impl WaitList {
 
     /// Gives the place back; returns whether it was signalled. Then the caller looks again or
     /// passes the signal on.
-    pub(crate) fn leave(&self, place: Place) -> bool {
+    pub(crate) fn leave(&self, Place(index): Place) -> bool {
         let mut entries = self.entries.lock();
-        if !entries.is_signalled(&place) {
-            entries.unlink(place.0);
+        if !entries.is_signalled(index) {
+            entries.unlink(index);
             self.unsignalled.fetch_sub(1, Ordering::SeqCst);
         }
-        let state = entries.free(place.0);
+        let state = entries.free(index);
         drop(entries);
         // What a state drops may be a task's waker (INV-4).
         matches!(state, State::Signalled)
@@ -189,7 +189,7 @@ impl WaitList {
         // Cloning is the task's code (INV-4); the signal may come meanwhile.
         let waker = Waker::Task(waker.clone());
         let mut entries = self.entries.lock();
-        if entries.is_signalled(place) {
+        if entries.is_signalled(place.0) {
             return false;
         }
         let outdated = mem::replace(&mut entries.entries[place.0].state, State::Waiting(waker));
@@ -216,7 +216,7 @@ impl WaitList {
             self.counts.park();
             parker.park(deadline);
             let timed_out = deadline.is_some_and(|at| Instant::now() >= at);
-            if timed_out || self.entries.lock().is_signalled(&place) {
+            if timed_out || self.entries.lock().is_signalled(place.0) {
                 return self.leave(place) || !timed_out;
             }
         }
