@@ -79,7 +79,7 @@ pub mod batcher;
     reason = "places that values are handed over through; contracts in the module"
 )]
 mod cells;
-mod channel;
+pub mod channel;
 pub mod compress;
 mod doorbell;
 pub mod partition;
@@ -91,7 +91,7 @@ mod wait;
 
 pub use channel::{
     ChannelOptions, Closed, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
-    Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell,
+    Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell, over,
 };
 pub use doorbell::{Doorbell, Ticket};
 pub use queue::{
@@ -111,7 +111,7 @@ pub mod modelled {
         crate::sync::weaken(name);
     }
 
-    /// The list of parked threads.
+    /// The list of those who wait.
     #[derive(Debug)]
     pub struct WaitList(wait::WaitList);
 
@@ -122,7 +122,7 @@ pub mod modelled {
         }
 
         pub fn park(&self, nothing_yet: impl FnOnce() -> bool) {
-            self.0.park(None, nothing_yet);
+            let _ = self.0.park(None, nothing_yet);
         }
 
         pub fn wake(&self, count: usize) {

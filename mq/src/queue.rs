@@ -126,6 +126,11 @@ pub trait Handle {
 
     /// How many values fit inside; `None` when only memory bounds it.
     fn capacity(&self) -> Option<usize>;
+
+    /// Makes the last change through this handle visible before its caller looks who waits for
+    /// it; nothing to do where the change itself was SeqCst.
+    #[inline]
+    fn settle(&self) {}
 }
 
 /// The pushing handle of a queue.
