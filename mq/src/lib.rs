@@ -95,8 +95,8 @@ pub use channel::{
     Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell,
 };
 pub use doorbell::{Doorbell, Ticket};
-pub use queue::{CAPACITY_MAX, CapacityError, Consume, Handle, PopError, Produce, PushError};
 pub use patience::Patience;
+pub use queue::{CAPACITY_MAX, CapacityError, Consume, Handle, PopError, Produce, PushError};
 pub use ring::Ring;
 pub use wait::SPIN_DEFAULT;
 
