@@ -83,6 +83,7 @@ pub mod channel;
 pub mod compress;
 mod doorbell;
 pub mod partition;
+pub mod patience;
 pub mod queue;
 #[allow(unsafe_code, reason = "slots are shared by hand-over; invariants in the module")]
 pub mod ring;
@@ -97,6 +98,7 @@ pub use doorbell::{Doorbell, Ticket};
 pub use queue::{
     CAPACITY_MAX, CapacityError, Consume, Either, FrontDrain, Handle, PopError, Produce, PushError,
 };
+pub use patience::Patience;
 pub use ring::Ring;
 pub use wait::SPIN_DEFAULT;
 
