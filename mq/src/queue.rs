@@ -125,6 +125,11 @@ pub trait Handle {
 
     /// How many values fit inside; `None` when only memory bounds it.
     fn capacity(&self) -> Option<usize>;
+
+    /// Makes the handle's last change visible before a following look at who waits: to be called
+    /// between a push or pop and that look. Nothing for queues whose operations are SeqCst
+    /// read-modify-writes; a fence, or what makes one needless, for queues of plain stores.
+    fn settle(&self) {}
 }
 
 /// The pushing handle of a queue.
