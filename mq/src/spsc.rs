@@ -43,7 +43,7 @@
 //! | `spsc.free` | head, release | `head_seen`: `spsc.see-room`, acquire |
 //! | `spsc.settle-push` | fence between tail and `closing`, and before a look at who waits | `spsc.settle-close`, `spsc.settle-waiter` |
 //! | `spsc.settle-pop` | fence between head and a look at who waits | `spsc.settle-waiter` |
-//! | `spsc.producer-closes` | end, release | `spsc.see-end`, acquire: the last values are visible with it |
+//! | (no name: under loom the fence of the publication, whole there, stands in for it) | end, release | `spsc.see-end`, acquire: the last values are visible with it |
 //!
 //! The loom models in `tests/loom_lanes.rs` check them on this code.
 
@@ -162,8 +162,7 @@ impl<T> Shared<T> {
     /// Proposes `position` as the end; returns the end that holds.
     fn agree(&self, position: usize) -> usize {
         let proposed = position << 1 | 1;
-        let publish = order("spsc.producer-closes", AcqRel);
-        let agreed = match self.end.compare_exchange(END_OPEN, proposed, publish, Acquire) {
+        let agreed = match self.end.compare_exchange(END_OPEN, proposed, AcqRel, Acquire) {
             Ok(_) => proposed,
             Err(agreed) => agreed,
         };
@@ -269,18 +268,23 @@ impl<T> Producer<T> {
     }
 
     /// Looks at the consumer's head; returns the room from `tail` on.
-    #[inline(never)]
+    #[inline(always)]
     fn look_for_room(&self, tail: usize) -> usize {
         if self.shared.closing.load(Relaxed) {
-            // Decided now, so that nothing is accepted behind an answer "closed".
-            self.shared.agree(tail);
-            self.limit.set(tail);
-            return 0;
+            return self.end_here(tail);
         }
         let head = self.shared.head.load(order("spsc.see-room", Acquire));
         let limit = head.wrapping_add(self.shared.capacity);
         self.limit.set(limit);
         limit.wrapping_sub(tail)
+    }
+
+    /// Decides the end, so that nothing is accepted behind an answer "closed".
+    #[cold]
+    fn end_here(&self, tail: usize) -> usize {
+        self.shared.agree(tail);
+        self.limit.set(tail);
+        0
     }
 
     #[cold]
@@ -401,19 +405,30 @@ pub struct Consumer<T> {
 
 impl<T> Consumer<T> {
     /// Looks at the producer's tail; returns how many values there are from `head` on.
-    #[inline(never)]
+    #[inline(always)]
     fn look_for_values(&self, head: usize) -> Result<usize, PopError> {
         if !self.ended.get() {
             self.seen.set(self.shared.tail.load(order("spsc.see-values", Acquire)));
-            if self.seen.get() == head && self.shared.is_closed() {
-                // Closed by the producer, which has published its last values before.
-                self.ended.set(true);
-                self.seen.set(self.shared.tail.load(Relaxed));
-            }
         }
         match self.seen.get().wrapping_sub(head) {
-            0 if self.ended.get() => Err(PopError::Closed),
-            0 => Err(PopError::Empty),
+            0 => self.look_for_the_end(head),
+            count => Ok(count),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_for_the_end(&self, head: usize) -> Result<usize, PopError> {
+        if !self.ended.get() {
+            if !self.shared.is_closed() {
+                return Err(PopError::Empty);
+            }
+            // Closed by the producer, which has published its last values before.
+            self.ended.set(true);
+            self.seen.set(self.shared.tail.load(Relaxed));
+        }
+        match self.seen.get().wrapping_sub(head) {
+            0 => Err(PopError::Closed),
             count => Ok(count),
         }
     }

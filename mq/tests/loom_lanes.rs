@@ -200,7 +200,6 @@ const MUTANTS: &[(&str, fn())] = &[
     ("spsc.settle-pop", spsc_pop_sees_the_waiting_producer),
     ("spsc.settle-waiter", spsc_push_sees_the_waiting_consumer),
     ("spsc.settle-waiter", spsc_pop_sees_the_waiting_producer),
-    ("spsc.producer-closes", spsc_producer_close_comes_after_its_values),
     ("spsc.see-end", spsc_producer_close_comes_after_its_values),
 ];
 
