@@ -73,6 +73,7 @@
 
 #![deny(unsafe_code)]
 
+mod asymmetric;
 pub mod batcher;
 #[allow(
     unsafe_code,
@@ -87,6 +88,8 @@ pub mod patience;
 pub mod queue;
 #[allow(unsafe_code, reason = "slots are shared by hand-over; invariants in the module")]
 pub mod ring;
+#[allow(unsafe_code, reason = "places are shared by hand-over; invariants in the module")]
+pub mod spsc;
 mod sync;
 mod wait;
 

@@ -127,8 +127,9 @@ pub trait Handle {
     /// How many values fit inside; `None` when only memory bounds it.
     fn capacity(&self) -> Option<usize>;
 
-    /// Makes the last change through this handle visible before its caller looks who waits for
-    /// it; nothing to do where the change itself was SeqCst.
+    /// Makes the handle's last change visible before a following look at who waits: to be called
+    /// between a push or pop and that look. Nothing for queues whose operations are SeqCst
+    /// read-modify-writes; a fence, or what makes one needless, for queues of plain stores.
     #[inline]
     fn settle(&self) {}
 }
