@@ -87,6 +87,8 @@ pub mod queue;
 #[allow(unsafe_code, reason = "slots are shared by hand-over; invariants in the module")]
 pub mod ring;
 mod sync;
+#[allow(unsafe_code, reason = "segments are shared by hand-over; invariants in the module")]
+pub mod unbounded;
 mod wait;
 
 pub use channel::{
