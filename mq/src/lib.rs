@@ -91,6 +91,8 @@ pub mod ring;
 #[allow(unsafe_code, reason = "places are shared by hand-over; invariants in the module")]
 pub mod spsc;
 mod sync;
+#[allow(unsafe_code, reason = "segments are shared by hand-over; invariants in the module")]
+pub mod unbounded;
 mod wait;
 
 pub use channel::{
