@@ -86,6 +86,8 @@ pub mod partition;
 pub mod queue;
 #[allow(unsafe_code, reason = "slots are shared by hand-over; invariants in the module")]
 pub mod ring;
+#[allow(unsafe_code, reason = "values are handed over through blocks; invariants in the module")]
+pub mod strict;
 mod sync;
 mod wait;
 
