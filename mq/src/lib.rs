@@ -90,6 +90,8 @@ pub mod queue;
 pub mod ring;
 #[allow(unsafe_code, reason = "places are shared by hand-over; invariants in the module")]
 pub mod spsc;
+#[allow(unsafe_code, reason = "values are handed over through blocks; invariants in the module")]
+pub mod strict;
 mod sync;
 #[allow(unsafe_code, reason = "segments are shared by hand-over; invariants in the module")]
 pub mod unbounded;
