@@ -177,18 +177,12 @@ impl Stop {
         operation()
     }
 
-    /// Runs an operation of another thread, which may make `steps_max` steps. If it makes more
-    /// it is waiting for the stopped thread: that is recorded, and the stop released.
-    #[inline]
-    pub fn watch<R>(self: &Arc<Self>, steps_max: u64, operation: impl FnOnce() -> R) -> R {
+    /// Runs operations of another thread. Each may make `steps_max` steps, counted anew whenever
+    /// the function that `work` is given is called. One that makes more is waiting for the
+    /// stopped thread: that is recorded as an [`Obstacle`], and the stop released.
+    pub fn watch<R>(self: &Arc<Self>, steps_max: u64, work: impl FnOnce(&dyn Fn()) -> R) -> R {
         let _acting = Acting::new(Role::Watched(self.clone()), steps_max);
-        operation()
-    }
-
-    /// As [`Stop::watch`] for many operations, with the limit set for each.
-    pub fn watch_each<R>(self: &Arc<Self>, work: impl FnOnce(&dyn Fn(u64)) -> R) -> R {
-        let _acting = Acting::new(Role::Watched(self.clone()), NO_LIMIT);
-        work(&|steps_max| STEPS_LEFT.set(steps_max))
+        work(&|| STEPS_LEFT.set(steps_max))
     }
 
     /// Waits until the operation stands still (`Some`: before this step, or asleep in it) or is

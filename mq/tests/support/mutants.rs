@@ -27,13 +27,13 @@ use std::{
 use quorate_mq::modelled::weaken;
 
 /// The name of an ordering or step, and the model that guards it.
-pub type Table = &'static [(&'static str, fn())];
+pub(crate) type Table = &'static [(&'static str, fn())];
 
 /// Runs each model as it is and then with its mutant, and prints "n of n found".
 ///
 /// # Panics
 /// When a model fails without its mutant or passes with it, naming all of them.
-pub fn assert_every_one_is_found(of: &str, table: Table) {
+pub(crate) fn assert_every_one_is_found(of: &str, table: Table) {
     assert!(!table.is_empty(), "{of}: no mutant in the table");
     for (row, (name, model)) in table.iter().enumerate() {
         let first = table[..row].iter().all(|(_, earlier)| !ptr::fn_addr_eq(*earlier, *model));
