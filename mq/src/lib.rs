@@ -139,3 +139,12 @@ pub mod modelled {
         }
     }
 }
+
+/// Stopping a thread in the middle of an operation, for the test of lock-freedom.
+#[cfg(all(stepped, not(loom)))]
+#[doc(hidden)]
+pub mod stepped {
+    pub use crate::sync::stepped::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Obstacle, Site, Stop, fence, step,
+    };
+}
