@@ -247,7 +247,8 @@ impl<T> Slots<T> {
             }
             let taken = head & TAKEN_MASK;
             let length = self.run_length(word);
-            let next = if taken + 1 < length { head + 1 } else { (position + length) << TAKEN_BITS };
+            let next =
+                if taken + 1 < length { head + 1 } else { (position + length) << TAKEN_BITS };
             match self.move_head(head, next) {
                 Ok(()) => {
                     remembered.set(next);
@@ -383,7 +384,9 @@ impl<T> Slots<T> {
             let mark = self.lap(tail) << self.run_bits | ((1 << self.cell_bits) - 1);
             let slot = self.slot(tail);
             if slot.compare_exchange(word, mark, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
-                seq_cst_access_fence();
+                if !planted("strict.close-fence") {
+                    seq_cst_access_fence();
+                }
                 self.closed.store(true, Ordering::SeqCst);
                 return true;
             }
@@ -449,11 +452,14 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Takes the next value while nobody else has a handle.
-    fn pop_alone(&mut self) -> Option<T> {
-        let cell = self.claim_one(&Cell::new(self.recent_head())).ok()?;
-        // SAFETY: the claim made the value ours (INV-3).
-        Some(unsafe { self.blocks.read(cell) })
+    /// Drops the next value, which there is, while nobody else has a handle. Apart, because a
+    /// value may be larger than the stack of a thread that has an empty queue to drop.
+    #[inline(never)]
+    fn drop_next(&mut self) {
+        if let Ok(cell) = self.claim_one(&Cell::new(self.recent_head())) {
+            // SAFETY: the claim made the value ours (INV-3).
+            drop(unsafe { self.blocks.read(cell) });
+        }
     }
 }
 
@@ -463,9 +469,9 @@ impl<T> Drop for Slots<T> {
         struct Rest<'a, T>(&'a mut Slots<T>);
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {
-                while let Some(value) = self.0.pop_alone() {
+                while self.0.len(self.0.recent_tail()) > 0 {
                     let rest = Rest(self.0);
-                    drop(value);
+                    rest.0.drop_next();
                     std::mem::forget(rest);
                 }
             }
