@@ -28,7 +28,13 @@ use quorate_mq::{
 fn check(preemptions_max: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions_max);
-    builder.check(model);
+    let n = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let m = n.clone();
+    builder.check(move || {
+        m.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        model()
+    });
+    eprintln!("iterations {}", n.load(std::sync::atomic::Ordering::Relaxed));
 }
 
 fn drain<T>(consumer: &Consumer<T>) -> Vec<T> {
@@ -309,6 +315,14 @@ fn every_mutant_is_found() {
     std::panic::set_hook(Box::new(|_| {}));
     let mut missed = Vec::new();
     for (name, model) in MUTANTS {
+        if let Ok(only) = std::env::var("ONLY") {
+            if only == *name {
+                weaken(Some(name));
+                model();
+                println!("missed!");
+            }
+            continue;
+        }
         weaken(Some(name));
         if catch_unwind(AssertUnwindSafe(model)).is_ok() {
             missed.push(*name);
