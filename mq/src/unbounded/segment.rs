@@ -199,7 +199,8 @@ impl<T> Segment<T> {
         match cell.compare_exchange(EMPTY, mark.encode(), success, failure) {
             Ok(_) => {
                 crate::sync::seq_cst_access_fence();
-                if (index + 1) % HINT_INTERVAL == 0 {
+                // Never past an end mark: behind it every cell is empty, for ever.
+                if matches!(mark, Mark::Run { .. }) && (index + 1) % HINT_INTERVAL == 0 {
                     self.back
                         .hint
                         .store(index + 1, order("unbounded.hint-set", Ordering::Release));
