@@ -425,6 +425,7 @@ impl<T> Consume<T> for Consumer<T> {
             let front = segment.front();
             match segment.mark(front.index) {
                 Mark::Run { place, length } => {
+                    segment.fetch_ahead(front.index, place + front.taken);
                     if segment.claim(front, front.after(1, length)) {
                         self.seat.record().count_popped(1);
                         // SAFETY: published and claimed by us (INV-3).

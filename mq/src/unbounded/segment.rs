@@ -12,7 +12,7 @@ use std::{alloc::Layout, mem::size_of, ptr};
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    cells::Cells,
+    cells::{Cells, prefetch},
     sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, order},
 };
 
@@ -27,6 +27,9 @@ pub(super) const RUN_MAX: usize = (1 << 15) - 1;
 const HINT_INTERVAL: usize = 16;
 #[cfg(loom)]
 const HINT_INTERVAL: usize = 1;
+
+/// How far ahead of a consumer its lines are fetched, in values.
+const FETCH_AHEAD: usize = 32;
 
 const EMPTY: u32 = 0;
 const SEALED: u32 = 1;
@@ -244,6 +247,14 @@ impl<T> Segment<T> {
                 Ordering::Relaxed,
             )
             .is_ok()
+    }
+
+    /// Fetches what a consumer at this cell and place needs after a few more pops, so that the
+    /// lines are on their way from the producer's cache while it works; a hint and nothing more.
+    #[inline(always)]
+    pub(super) fn fetch_ahead(&self, index: usize, place: usize) {
+        prefetch(self.order.as_ptr().wrapping_add(index + FETCH_AHEAD));
+        self.places.prefetch(place + FETCH_AHEAD);
     }
 
     #[inline(always)]
