@@ -1,35 +1,33 @@
 //! The unbounded queue and the allocator: nothing is asked of it in the steady state, and what a
-//! burst took is given back. In a file of its own, since it counts for the whole process.
+//! burst took is given back. In a file of its own, since it replaces the allocator.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    cell::Cell,
 };
 
 use quorate_mq::{Consume, Handle, Produce, unbounded};
 
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-
-/// One test at a time counts.
-static ALONE: Mutex<()> = Mutex::new(());
+// Each test counts its own thread's calls, so that the others and the harness do not disturb it.
+thread_local! {
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
+}
 
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator unchanged.
+// SAFETY: every call goes to the system's allocator unchanged; the counters allocate nothing and
+// have no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        CALLS.set(CALLS.get() + 1);
+        LIVE_BYTES.set(LIVE_BYTES.get() + layout.size() as isize);
         // SAFETY: the caller's contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+        LIVE_BYTES.set(LIVE_BYTES.get() - layout.size() as isize);
         // SAFETY: the caller's contract.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -40,14 +38,13 @@ static ALLOCATOR: Counting = Counting;
 
 /// How many allocations `work` makes.
 fn allocations(work: impl FnOnce()) -> usize {
-    let before = CALLS.load(Ordering::Relaxed);
+    let before = CALLS.get();
     work();
-    CALLS.load(Ordering::Relaxed) - before
+    CALLS.get() - before
 }
 
 #[test]
 fn the_steady_state_allocates_nothing() {
-    let _alone = ALONE.lock().unwrap();
     let (producer, consumer) = unbounded::queue::<u64>().unwrap();
     let mut batch = Vec::with_capacity(256);
     for backlog in [0, 1, 100, 1000, 5000] {
@@ -78,7 +75,6 @@ fn the_steady_state_allocates_nothing() {
 
 #[test]
 fn a_backlog_that_comes_and_goes_allocates_nothing() {
-    let _alone = ALONE.lock().unwrap();
     let (producer, consumer) = unbounded::queue::<u64>().unwrap();
     let turn = || {
         for count in [10, 3000, 1, 700, 9000] {
@@ -92,27 +88,25 @@ fn a_backlog_that_comes_and_goes_allocates_nothing() {
 
 #[test]
 fn a_burst_gives_its_memory_back() {
-    let _alone = ALONE.lock().unwrap();
     let (producer, consumer) = unbounded::queue::<u64>().unwrap();
-    let before = LIVE_BYTES.load(Ordering::Relaxed);
+    let before = LIVE_BYTES.get();
     (0..1_000_000).for_each(|value| producer.try_push(value).unwrap());
-    let peak = LIVE_BYTES.load(Ordering::Relaxed) - before;
+    let peak = LIVE_BYTES.get() - before;
     assert!((0..1_000_000).all(|value| consumer.try_pop() == Ok(value)));
-    let kept = LIVE_BYTES.load(Ordering::Relaxed).saturating_sub(before);
+    let kept = LIVE_BYTES.get() - before;
     assert!(peak < 14_000_000, "{peak} bytes for a million values of 8");
     assert!(kept < peak / 16, "{kept} of {peak} bytes are kept");
-    let reported = consumer.memory_bytes();
+    let reported = consumer.memory_bytes() as isize;
     assert!(reported.abs_diff(kept) < 64 << 10, "{reported} reported, {kept} counted");
 }
 
 #[test]
 fn dropping_the_handles_gives_everything_back() {
-    let _alone = ALONE.lock().unwrap();
-    let before = LIVE_BYTES.load(Ordering::Relaxed);
+    let before = LIVE_BYTES.get();
     let (producer, consumer) = unbounded::queue::<Box<u64>>().unwrap();
     (0..100_000).for_each(|value| producer.try_push(Box::new(value)).unwrap());
     (0..50_000).for_each(|_| drop(consumer.clone().try_pop().unwrap()));
     consumer.close();
     drop((producer, consumer));
-    assert_eq!(LIVE_BYTES.load(Ordering::Relaxed), before);
+    assert_eq!(LIVE_BYTES.get(), before);
 }
