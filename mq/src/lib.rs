@@ -87,6 +87,8 @@ pub mod partition;
 pub mod queue;
 #[allow(unsafe_code, reason = "slots are shared by hand-over; invariants in the module")]
 pub mod ring;
+#[allow(unsafe_code, reason = "lanes are shared under their locks; invariants in the module")]
+pub mod sharded;
 #[allow(unsafe_code, reason = "places are shared by hand-over; invariants in the module")]
 pub mod spsc;
 mod sync;
