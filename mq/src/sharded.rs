@@ -48,7 +48,11 @@
 //! | name | store | pairs with the load in |
 //! |---|---|---|
 //! | `sharded.unlock` | a lane's lock, release | `sharded.lock`, acquire: the consuming end moves with the lock |
-//! | `sharded.settle-waiter` | fence between a waiter's registration and its look | the fences of `spsc` behind a push and a pop |
+//! | `sharded.settle-waiter` | fence between a waiter's registration and its look at the lanes | the fence of `spsc` behind a push |
+//! | `sharded.look-twice` | (a step) the tails are read again before "empty" is answered | INV-3 |
+//! | `sharded.look-first` | (a step) a push looks at the flag of the close before anything else | INV-4 |
+//!
+//! A producer that waits for room, and the consumer that frees it, use the fences of `spsc`.
 //!
 //! The loom models in `tests/loom_lanes.rs` check them on this code.
 
@@ -64,7 +68,7 @@ use crate::{
     sync::{
         Arc, AtomicBool, AtomicUsize, Monitor,
         Ordering::{Relaxed, SeqCst},
-        seq_cst_access_fence,
+        planted, seq_cst_access_fence,
     },
 };
 
@@ -145,14 +149,12 @@ struct Hub<T> {
 }
 
 impl<T> Hub<T> {
-    fn close(&self, fences: Asymmetric) -> bool {
+    fn close(&self) -> bool {
         let mut first = false;
         self.lanes.close(|| {
             first = !self.closing.swap(true, SeqCst);
             seq_cst_access_fence();
         });
-        // So that a push that begins after we return sees the flag.
-        fences.heavy();
         first
     }
 
@@ -204,7 +206,7 @@ impl<T> Producer<T> {
     /// Whether the queue is closed; ends the lane then, so that it can be drained.
     #[inline(always)]
     fn refuses(&self) -> bool {
-        self.hub.closing.load(Relaxed) && self.end()
+        !planted("sharded.look-first") && self.hub.closing.load(Relaxed) && self.end()
     }
 
     #[cold]
@@ -263,7 +265,7 @@ impl<T> Produce<T> for Producer<T> {
 
 impl<T> Handle for Producer<T> {
     fn close(&self) -> bool {
-        self.hub.close(self.fences)
+        self.hub.close()
     }
 
     fn is_closed(&self) -> bool {

@@ -174,7 +174,7 @@ impl<T> Consumer<T> {
         }
         let again =
             local.lanes.iter().fold(0_usize, |sum, lane| sum.wrapping_add(lane.onlooker.tail()));
-        let unchanged = sum == again
+        let unchanged = (sum == again || planted("sharded.look-twice"))
             && self.hub.lanes.changes() == local.changes
             && self.hub.given_back.load(SeqCst) == 0;
         match unchanged {
@@ -283,7 +283,7 @@ impl<T> Consume<T> for Consumer<T> {
 
 impl<T> Handle for Consumer<T> {
     fn close(&self) -> bool {
-        self.hub.close(self.fences)
+        self.hub.close()
     }
 
     fn is_closed(&self) -> bool {
@@ -301,7 +301,7 @@ impl<T> Handle for Consumer<T> {
     }
 
     fn settle(&self) {
-        if !planted("sharded.settle-pop") {
+        if !planted("spsc.settle-pop") {
             self.fences.light();
         }
     }

@@ -50,7 +50,9 @@ impl<T> Lane<T> {
     #[inline]
     pub(super) fn try_lock(&self) -> Option<Locked<'_, T>> {
         let locked = &self.guarded.locked;
-        if locked.load(Relaxed) || locked.swap(true, order("sharded.lock", Acquire)) {
+        // Not a swap: a failed attempt should not take the line away from who is inside.
+        let lock = order("sharded.lock", Acquire);
+        if locked.load(Relaxed) || locked.compare_exchange(false, true, lock, Relaxed).is_err() {
             return None;
         }
         Some(Locked(self))
