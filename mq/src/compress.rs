@@ -10,7 +10,7 @@
 //! | codec | body | for |
 //! |---|---|---|
 //! | [`Codec::Raw`] | the bytes | what does not shrink, and what is too small to try |
-//! | [`Codec::Lz4`] | one lz4 block | the default: 0.6–0.8 GB/s down, 2–3 GB/s up |
+//! | [`Codec::Lz4`] | one lz4 block | the default |
 //! | [`Codec::Lz4Dictionary`] | `u32` dictionary id, one lz4 block that may refer to the dictionary | small similar messages |
 //! | [`Codec::Lz4Blocks`] | independent lz4 blocks (layout below) | batches so large that several cores pay |
 //! | [`Codec::Zstd`] | one zstd frame | links under 2.5 Gbit/s (feature `zstd`) |
@@ -41,7 +41,23 @@
 //! `D` the speeds of compression and decompression; a sender with several receivers multiplies
 //! that by their number, because it compresses once. Compress batches, not messages: 64-byte
 //! messages grow with every codec but a dictionary one, and the ratio of the same records
-//! doubles from 1 KiB to 64 KiB.
+//! nearly doubles from 1 KiB to 64 KiB. Measured on one core of a Sapphire Rapids server
+//! (`cargo bench -p quorate-bench --features mq-all --bench compression` repeats it on yours), JSON of
+//! forty words and random numbers; MB/s of raw bytes:
+//!
+//! | input | codec | ratio | compress, open | pays below, one receiver |
+//! |---|---|---|---|---|
+//! | 64 B | lz4 | 0.87, so raw | | never |
+//! | 64 B | lz4 and 4 KiB dictionary | 1.40 | 331, 997 | 0.6 Gbit/s |
+//! | 256 B | lz4 | 1.05 | 558, 2677 | 0.2 Gbit/s |
+//! | 256 B | lz4 and dictionary | 1.82 | 414, 1019 | 1.1 Gbit/s |
+//! | 1 KiB | lz4 | 1.46 | 492, 3198 | 1.1 Gbit/s |
+//! | 1 KiB | lz4 and dictionary | 2.16 | 458, 917 | 1.3 Gbit/s |
+//! | 64 KiB | lz4 | 2.49 | 504, 3129 | 2.1 Gbit/s |
+//! | 64 KiB | zstd, level 1 | 3.97 | 399, 1386 | 1.9 Gbit/s |
+//!
+//! One after the other, compressing, sending and opening 64 KiB is fastest with zstd below
+//! 1.3 Gbit/s, with lz4 from there to 2.1, and raw above. With two receivers these double.
 
 #[cfg(feature = "rayon")]
 pub use self::blocks::PARALLEL_BYTES_MIN;
@@ -73,8 +89,8 @@ pub const ADAPTIVE_BYTES_MIN: usize = 512;
 /// dictionary's id take what could be gained.
 pub const ADAPTIVE_DICTIONARY_BYTES_MIN: usize = 32;
 /// Inputs above this size are compressed without the dictionary, in bytes: their own beginning
-/// serves as well.
-pub const DICTIONARY_RAW_BYTES_MAX: usize = 16 << 10;
+/// serves as well (at 16 KiB a dictionary gains 4 % of the ratio and costs a quarter of the speed).
+pub const DICTIONARY_RAW_BYTES_MAX: usize = 4 << 10;
 
 /// How a frame's body is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 use quorate_mq::Sender;
-use quorate_mq::partition::{KeyHash, Placement as _};
+use quorate_mq::partition::{SlotTable, Placement as _};
 use quorate_smr::{ClientId, ClusterId, GroupId, Protocol, ReplicaId, RequestSeq};
 
 use crate::clock::Clock;
@@ -28,7 +28,7 @@ pub(crate) struct Shared<P: Protocol> {
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) links: Links,
-    router: KeyHash,
+    router: SlotTable,
     nonces: AtomicU64,
 }
 
@@ -37,7 +37,7 @@ impl<P: Protocol> Shared<P> {
         addresses: Vec<Address<P>>,
         placement: Placement,
         replicas: usize,
-        router: KeyHash,
+        router: SlotTable,
         (transport, cluster): (Transport, ClusterId),
     ) -> Self {
         Self {
