@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use quorate_bench::experiment::queue::contenders::{self, Contender, ITSELF, Kind};
+use quorate_bench::experiment::queue::contenders::{self, Contender, Kind};
 use quorate_bench::experiment::queue::payload::Received;
 use quorate_bench::experiment::queue::scenario::{BURST, CAPACITY, SHAPES};
-use quorate_bench::experiment::queue::waiting::{Polite, Spin, Wait};
+use quorate_bench::experiment::queue::waiting::Policy;
 use quorate_bench::experiment::queue::work::{Setup, Shape};
 
 /// The shapes of streams: one to one, two to two.
@@ -18,12 +18,17 @@ const STREAMS: [Shape; 2] = [SHAPES[0], SHAPES[3]];
 /// Contenders that are worth their time here, each with one policy.
 fn contenders() -> Vec<Contender> {
     let worth =
-        |one: &Contender| !one.full_only && (one.waiting == Polite::NAME || one.waiting == ITSELF);
+        |one: &Contender| !one.full_only && matches!(one.policy, Policy::Polite | Policy::Blocking);
     contenders::all().into_iter().filter(worth).collect()
 }
 
 fn bounded(contender: &Contender) -> bool {
     contender.kind != Kind::Unbounded
+}
+
+fn setup(shape: Shape, batch: usize) -> Setup {
+    let (capacity, policy) = (CAPACITY, Policy::Polite);
+    Setup { shape, capacity, items: 0, policy, batch, idle_consumer: false }
 }
 
 fn label(contender: &Contender) -> String {
@@ -64,11 +69,11 @@ fn alone(criterion: &mut Criterion) {
 fn streams(criterion: &mut Criterion) {
     let mut group = group(criterion, "queue/stream");
     for shape in STREAMS {
-        let setup = Setup { shape, capacity: CAPACITY, items: 0, batch: 1, idle_consumer: false };
+        let setup = setup(shape, 1);
         for contender in contenders().iter().filter(|one| (one.offers)(&setup)) {
             group.bench_function(format!("{}/{shape}", label(contender)), |bencher| {
                 bencher.iter_custom(|items| {
-                    let setup = Setup { items, ..setup };
+                    let setup = Setup { items, policy: contender.policy, ..setup };
                     let done = (contender.streams[0])(&setup).expect("it opens");
                     assert_eq!(done.received, Received::of_range(items));
                     done.elapsed
@@ -83,13 +88,14 @@ fn batches(criterion: &mut Criterion) {
     let mut group = group(criterion, "queue/batches");
     for batch in [32, 256] {
         for shape in STREAMS {
-            let setup = Setup { shape, capacity: CAPACITY, items: 0, batch, idle_consumer: false };
+            let setup = setup(shape, batch);
             for contender in contenders().iter().filter(|one| (one.offers)(&setup)) {
                 let Some(run) = contender.batches else { continue };
                 let name = format!("{}/{batch} at once/{shape}", label(contender));
                 group.bench_function(name, |bencher| {
                     bencher.iter_custom(|items| {
-                        let done = run(&Setup { items, ..setup }).expect("it opens");
+                        let done = run(&Setup { items, policy: contender.policy, ..setup })
+                            .expect("it opens");
                         assert_eq!(done.received, Received::of_range(items));
                         done.elapsed
                     });
@@ -103,12 +109,13 @@ fn batches(criterion: &mut Criterion) {
 /// A round trip: between threads that poll, and through channels that wait by themselves.
 fn round_trips(criterion: &mut Criterion) {
     let mut group = group(criterion, "queue/round-trip");
-    let waits = |one: &Contender| one.waiting == Spin::NAME || one.waiting == ITSELF;
+    let waits = |one: &Contender| matches!(one.policy, Policy::Spin | Policy::Blocking);
     for contender in contenders::all().into_iter().filter(|one| waits(one) && !one.full_only) {
-        let name = format!("{}/{}", label(&contender), contender.waiting);
+        let name = format!("{}/{}", label(&contender), contender.policy.name());
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|rounds| {
-                let times = (contender.round_trips)(rounds, Duration::ZERO).expect("it opens");
+                let times = (contender.round_trips)(contender.policy, rounds, Duration::ZERO)
+                    .expect("it opens");
                 times.into_iter().map(|time| Duration::from_nanos(u64::from(time))).sum()
             });
         });

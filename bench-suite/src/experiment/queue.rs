@@ -97,7 +97,7 @@ fn plan(
     let mut trials = Vec::new();
     for scenario in scenarios {
         for contender in contenders.iter().filter(|one| scenario.admits(one, effort)) {
-            let (name, waiting) = (contender.name, contender.waiting);
+            let (name, waiting) = (contender.name, contender.policy.name());
             let cell = Cell::new(experiment.name, name, waiting, &scenario.case);
             trials.push(Trial { cell, measure: scenario.measure(*contender, effort) });
         }

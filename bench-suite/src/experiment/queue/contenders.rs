@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use quorate_mq::Patience;
+
 use super::ends::{Batches, Streams, Tries, TriesBatches};
-use super::ours::{self, Ours};
+use super::ours::{self, Module, Ours};
 use super::payload::{FourLines, Line, Payload};
 use super::peers::{self, Heapless, Locked, Rtrb, Shared};
-use super::waiting::{BackOff, Polite, Spin, Wait, Waiting, Yield};
+use super::waiting::{Plain, Policy, Waiting};
 use super::work::{self, Memory, Setup, Streamed};
 
 /// What a queue promises, and so whom it meets.
@@ -26,13 +28,16 @@ pub enum Kind {
     Unbounded,
 }
 
+/// Measures a stream; `None` where the queue cannot be opened so.
+pub type Run = fn(&Setup) -> Option<Streamed>;
+
 /// A queue with a way to wait, as functions compiled for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Contender {
     /// The queue; ours start with [`OURS`].
     pub name: &'static str,
-    /// Who waits, and how; [`ITSELF`] for those that wait by themselves.
-    pub waiting: &'static str,
+    /// How its callers wait.
+    pub policy: Policy,
     /// What it promises.
     pub kind: Kind,
     /// Whether the short run leaves it to the full one: elsewhere it was never the best.
@@ -40,21 +45,19 @@ pub struct Contender {
     /// Whether it can be opened so.
     pub offers: fn(&Setup) -> bool,
     /// Streams of single items, by payload as in [`PAYLOADS`].
-    pub streams: [fn(&Setup) -> Option<Streamed>; 4],
+    pub streams: [Run; 4],
     /// Streams of batches.
-    pub batches: Option<fn(&Setup) -> Option<Streamed>>,
+    pub batches: Option<Run>,
     /// One thread alone: capacity, burst, rounds.
     pub alone: fn(usize, u64, u64) -> Option<Streamed>,
-    /// Round trips: rounds, pause.
-    pub round_trips: fn(u64, Duration) -> Option<Vec<u32>>,
+    /// Round trips: how callers wait, rounds, pause.
+    pub round_trips: fn(Policy, u64, Duration) -> Option<Vec<u32>>,
     /// Memory after a burst of so many items.
     pub memory: fn(u64) -> Option<Memory>,
 }
 
 /// How the names of our own queues begin.
 pub const OURS: &str = "mq ";
-/// The waiting of queues that wait by themselves.
-pub const ITSELF: &str = "blocking";
 /// The payloads in the order of [`Contender::streams`].
 pub const PAYLOADS: [&str; 4] = [u64::NAME, Line::NAME, FourLines::NAME, <Box<u64>>::NAME];
 
@@ -63,8 +66,13 @@ pub const PAYLOADS: [&str; 4] = [u64::NAME, Line::NAME, FourLines::NAME, <Box<u6
 pub fn all() -> Vec<Contender> {
     use Kind::{Bounded, Channel, Spsc, Strict, Unbounded};
     let mut list = List(Vec::new());
-    list.tries_batches::<Ours<ours::Ring>>("mq ring", Bounded);
+    list.ours::<ours::Ring>("mq ring", Bounded);
+    list.ours::<ours::Strict>("mq strict", Strict);
+    list.ours::<ours::Unbounded>("mq unbounded", Unbounded);
+    list.ours::<ours::Spsc>("mq spsc", Spsc);
     list.waits_batches::<ours::Channel>("mq channel", Channel);
+    list.waits::<ours::StrictChannel>("mq channel over strict", Channel);
+    list.waits::<ours::UnboundedChannel>("mq channel", Unbounded);
 
     list.tries::<Shared<peers::CrossbeamArray>>("crossbeam ArrayQueue", Bounded);
     list.tries::<Shared<peers::ConcurrentBounded>>("concurrent-queue", Bounded);
@@ -122,12 +130,8 @@ impl List {
     where
         K: Tries<u64> + Tries<Line> + Tries<FourLines> + Tries<Box<u64>>,
     {
-        self.add([
-            tries::<K, BackOff>(name, kind),
-            tries::<K, Yield>(name, kind),
-            tries::<K, Polite>(name, kind),
-            tries::<K, Spin>(name, kind),
-        ])
+        let plain = contender::<Waiting<K, Plain>>(name, kind);
+        self.add(Policy::OF_ALL.map(|policy| Contender { policy, ..plain }))
     }
 
     /// A queue that only tries and moves batches, with every policy.
@@ -136,16 +140,17 @@ impl List {
         K: TriesBatches<u64> + Tries<Line> + Tries<FourLines> + Tries<Box<u64>>,
     {
         let Added(added) = self.tries::<K>(name, kind);
-        let batches: [fn(&Setup) -> Option<Streamed>; 4] = [
-            work::batches::<Waiting<K, BackOff>, u64>,
-            work::batches::<Waiting<K, Yield>, u64>,
-            work::batches::<Waiting<K, Polite>, u64>,
-            work::batches::<Waiting<K, Spin>, u64>,
-        ];
-        for (contender, batches) in added.iter_mut().zip(batches) {
-            contender.batches = Some(batches);
-        }
+        let batches = work::batches::<Waiting<K, Plain>, u64>;
+        added.iter_mut().for_each(|contender| contender.batches = Some(batches));
         Added(added)
+    }
+
+    /// One of our queues: as others with every policy, and with the one that we ship.
+    fn ours<M: Module>(&mut self, name: &'static str, kind: Kind) {
+        self.tries_batches::<Ours<M>>(name, kind);
+        let batches = Some(work::batches::<Waiting<Ours<M>, Patience>, u64> as Run);
+        let patient = contender::<Waiting<Ours<M>, Patience>>(name, kind);
+        self.add([Contender { policy: Policy::Patience, batches, ..patient }]);
     }
 
     /// A queue that waits by itself.
@@ -153,7 +158,7 @@ impl List {
     where
         D: Streams<u64> + Streams<Line> + Streams<FourLines> + Streams<Box<u64>>,
     {
-        self.add([contender::<D>(name, ITSELF, kind)])
+        self.add([contender::<D>(name, kind)])
     }
 
     /// A queue that waits by itself and moves batches.
@@ -161,25 +166,18 @@ impl List {
     where
         D: Batches<u64> + Streams<Line> + Streams<FourLines> + Streams<Box<u64>>,
     {
-        let batches = Some(work::batches::<D, u64> as fn(&Setup) -> Option<Streamed>);
-        self.add([Contender { batches, ..contender::<D>(name, ITSELF, kind) }])
+        let batches = Some(work::batches::<D, u64> as Run);
+        self.add([Contender { batches, ..contender::<D>(name, kind) }])
     }
 }
 
-fn tries<K, W: Wait>(name: &'static str, kind: Kind) -> Contender
-where
-    K: Tries<u64> + Tries<Line> + Tries<FourLines> + Tries<Box<u64>>,
-{
-    contender::<Waiting<K, W>>(name, W::NAME, kind)
-}
-
-fn contender<D>(name: &'static str, waiting: &'static str, kind: Kind) -> Contender
+fn contender<D>(name: &'static str, kind: Kind) -> Contender
 where
     D: Streams<u64> + Streams<Line> + Streams<FourLines> + Streams<Box<u64>>,
 {
     Contender {
         name,
-        waiting,
+        policy: Policy::Blocking,
         kind,
         full_only: false,
         offers: work::offers::<D, u64>,

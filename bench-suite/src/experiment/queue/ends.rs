@@ -3,6 +3,7 @@
 //! and no choice stands between two messages.
 
 use super::payload::Payload;
+use super::waiting::Policy;
 
 /// A queue's two ends.
 pub trait Ends<P>: 'static {
@@ -11,9 +12,10 @@ pub trait Ends<P>: 'static {
     /// A thread's receiving end.
     type Receiver: Send + 'static;
 
-    /// Both ends of a fresh queue; `None` where this capacity is not offered. Queues without bound
-    /// ignore the capacity.
-    fn open(capacity: usize) -> Option<(Self::Sender, Self::Receiver)>;
+    /// Both ends of a fresh queue whose callers wait by `policy`; `None` where this capacity is
+    /// not offered. Queues without bound ignore the capacity, queues that wait by themselves or
+    /// not at all ignore the policy.
+    fn open(capacity: usize, policy: Policy) -> Option<(Self::Sender, Self::Receiver)>;
 
     /// Another sending end; `None` where there can be only one.
     fn another_sender(sender: &Self::Sender) -> Option<Self::Sender>;
@@ -32,6 +34,16 @@ pub trait Tries<P>: Ends<P> {
 
     /// Receives, if something is there.
     fn try_receive(receiver: &mut Self::Receiver) -> Option<P>;
+
+    /// A hint that sending may succeed.
+    fn may_send(_: &Self::Sender) -> bool {
+        true
+    }
+
+    /// A hint that receiving may succeed.
+    fn may_receive(_: &Self::Receiver) -> bool {
+        true
+    }
 }
 
 /// A queue that moves several items at once, and answers at once.
@@ -44,15 +56,18 @@ pub trait TriesBatches<P>: Tries<P> {
     /// Begins to send `batch`.
     fn source(batch: &mut Vec<P>) -> Self::Source<'_>;
 
-    /// Sends what there is room for; whether all was sent.
-    fn try_send_some(sender: &mut Self::Sender, source: &mut Self::Source<'_>) -> bool;
+    /// How many items of the batch are left.
+    fn left(source: &Self::Source<'_>) -> usize;
 
-    /// Appends up to `count_max` items to `batch`; whether there were any.
+    /// Sends what there is room for; how many.
+    fn try_send_some(sender: &mut Self::Sender, source: &mut Self::Source<'_>) -> usize;
+
+    /// Appends up to `count_max` items to `batch`; how many.
     fn try_receive_some(
         receiver: &mut Self::Receiver,
         batch: &mut Vec<P>,
         count_max: usize,
-    ) -> bool;
+    ) -> usize;
 }
 
 /// A queue that waits, by itself or with a policy.

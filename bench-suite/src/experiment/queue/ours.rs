@@ -3,10 +3,12 @@
 use std::marker::PhantomData;
 
 use quorate_mq::queue::FrontDrain;
-use quorate_mq::{Consume, Produce};
+use quorate_mq::{ChannelOptions, Consume, Produce, Receiver, Sender, over, strict, unbounded};
 
 use super::ends::{Batches, Ends, Streams, Tries, TriesBatches};
 use super::payload::Payload;
+use super::peers::channels;
+use super::waiting::Policy;
 
 /// One of our queues.
 pub trait Module: 'static {
@@ -33,7 +35,7 @@ impl<P: Payload, M: Module> Ends<P> for Ours<M> {
     type Sender = M::Producer<P>;
     type Receiver = M::Consumer<P>;
 
-    fn open(capacity: usize) -> Option<(Self::Sender, Self::Receiver)> {
+    fn open(capacity: usize, _: Policy) -> Option<(Self::Sender, Self::Receiver)> {
         M::open(capacity)
     }
 
@@ -56,6 +58,16 @@ impl<P: Payload, M: Module> Tries<P> for Ours<M> {
     fn try_receive(receiver: &mut Self::Receiver) -> Option<P> {
         receiver.try_pop().ok()
     }
+
+    #[inline]
+    fn may_send(sender: &Self::Sender) -> bool {
+        sender.looks_free()
+    }
+
+    #[inline]
+    fn may_receive(receiver: &Self::Receiver) -> bool {
+        receiver.looks_filled()
+    }
 }
 
 impl<P: Payload, M: Module> TriesBatches<P> for Ours<M> {
@@ -65,11 +77,13 @@ impl<P: Payload, M: Module> TriesBatches<P> for Ours<M> {
         FrontDrain::new(batch)
     }
 
+    fn left(source: &FrontDrain<'_, P>) -> usize {
+        source.remaining()
+    }
+
     #[inline]
-    fn try_send_some(sender: &mut Self::Sender, source: &mut FrontDrain<'_, P>) -> bool {
-        // A refusal leaves the source as it was; what remains says all.
-        let _ = sender.push_front(source);
-        source.remaining() == 0
+    fn try_send_some(sender: &mut Self::Sender, source: &mut FrontDrain<'_, P>) -> usize {
+        sender.push_front(source).unwrap_or(0)
     }
 
     #[inline]
@@ -77,8 +91,8 @@ impl<P: Payload, M: Module> TriesBatches<P> for Ours<M> {
         receiver: &mut Self::Receiver,
         batch: &mut Vec<P>,
         count_max: usize,
-    ) -> bool {
-        receiver.pop_batch(batch, count_max).is_ok()
+    ) -> usize {
+        receiver.pop_batch(batch, count_max).unwrap_or(0)
     }
 }
 
@@ -115,42 +129,45 @@ macro_rules! many {
     };
 }
 
+macro_rules! one {
+    ($handle:ident) => {{
+        let _ = $handle;
+        None
+    }};
+}
+
 modules! {
     /// The bounded ring.
     Ring, ring, |capacity| quorate_mq::ring::queue(capacity).ok(), many;
+    /// The bounded queue that is lock-free in the strict sense.
+    Strict, strict, |capacity| quorate_mq::strict::queue(capacity).ok(), many;
+    /// The queue without bound.
+    Unbounded, unbounded, |_| quorate_mq::unbounded::queue().ok(), many;
+    /// The queue of one producer and one consumer.
+    Spsc, spsc, |capacity| quorate_mq::spsc::queue(capacity).ok(), one;
 }
 
-/// Our blocking channel over the ring.
-#[derive(Debug)]
-pub struct Channel;
+const VALID: &str = "the scenarios' capacities are valid";
 
-impl<P: Payload> Ends<P> for Channel {
-    type Sender = quorate_mq::Sender<P>;
-    type Receiver = quorate_mq::Receiver<P>;
-
-    fn open(capacity: usize) -> Option<(Self::Sender, Self::Receiver)> {
-        quorate_mq::bounded(capacity).ok()
-    }
-
-    fn another_sender(sender: &Self::Sender) -> Option<Self::Sender> {
-        Some(sender.clone())
-    }
-
-    fn another_receiver(receiver: &Self::Receiver) -> Option<Self::Receiver> {
-        Some(receiver.clone())
-    }
-}
-
-impl<P: Payload> Streams<P> for Channel {
-    #[inline]
-    fn send(sender: &mut Self::Sender, item: P) {
-        assert!(sender.send(item).is_ok(), "receivers outlive the senders");
-    }
-
-    #[inline]
-    fn receive(receiver: &mut Self::Receiver) -> Option<P> {
-        receiver.recv().ok()
-    }
+channels! {
+    /// Our blocking channel, over the ring.
+    Channel, Sender<P>, Receiver<P>,
+        |capacity| quorate_mq::bounded(capacity).expect(VALID),
+        |sender: &mut Sender<P>, item| sender.send(item).is_ok(),
+        |receiver: &mut Receiver<P>| receiver.recv().ok(),
+        |receiver| Some(receiver.clone());
+    /// The channel over the strictly lock-free queue.
+    StrictChannel, Sender<P, strict::Producer<P>>, Receiver<P, strict::Consumer<P>>,
+        |capacity| over(strict::queue(capacity).expect(VALID), &ChannelOptions::default()),
+        |sender: &mut Sender<P, strict::Producer<P>>, item| sender.send(item).is_ok(),
+        |receiver: &mut Receiver<P, strict::Consumer<P>>| receiver.recv().ok(),
+        |receiver| Some(receiver.clone());
+    /// The channel over the queue without bound.
+    UnboundedChannel, Sender<P, unbounded::Producer<P>>, Receiver<P, unbounded::Consumer<P>>,
+        |_| over(unbounded::queue().expect(VALID), &ChannelOptions::default()),
+        |sender: &mut Sender<P, unbounded::Producer<P>>, item| sender.send(item).is_ok(),
+        |receiver: &mut Receiver<P, unbounded::Consumer<P>>| receiver.recv().ok(),
+        |receiver| Some(receiver.clone());
 }
 
 impl<P: Payload> Batches<P> for Channel {

@@ -6,14 +6,21 @@
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
 
 use concurrent_queue::ConcurrentQueue;
+use crossbeam::channel as crossbeam_channel;
 use crossbeam::queue::{ArrayQueue, SegQueue};
+use crossfire::mpmc as crossfire_mpmc;
+use crossfire::{MRx, MTx};
 use parking_lot::Mutex;
 use thingbuf::ThingBuf;
+use thingbuf::mpsc::blocking as thingbuf_mpsc;
+use tokio::sync::mpsc as tokio_mpsc;
 
 use super::ends::{Batches, Ends, Streams, Tries, TriesBatches};
 use super::payload::Payload;
+use super::waiting::Policy;
 
 /// A queue that threads share by reference.
 pub trait Sharable: 'static {
@@ -41,7 +48,7 @@ impl<P: Payload, K: Sharable> Ends<P> for Shared<K> {
     type Sender = Arc<K::Queue<P>>;
     type Receiver = Arc<K::Queue<P>>;
 
-    fn open(capacity: usize) -> Option<(Self::Sender, Self::Receiver)> {
+    fn open(capacity: usize, _: Policy) -> Option<(Self::Sender, Self::Receiver)> {
         let queue = Arc::new(K::make(capacity)?);
         Some((Arc::clone(&queue), queue))
     }
@@ -124,7 +131,7 @@ sharable! {
         |queue: &lfqueue::AllocBoundedQueue<P>| queue.dequeue();
 }
 
-/// `heapless::mpmc::Queue` of `N` places, of which it fills all but none.
+/// `heapless::mpmc::Queue` of `N` places.
 #[derive(Debug)]
 pub struct Heapless<const N: usize>;
 
@@ -189,12 +196,16 @@ impl<P: Payload, const BOUNDED: bool> TriesBatches<P> for Shared<Locked<BOUNDED>
         batch
     }
 
+    fn left(source: &&mut Vec<P>) -> usize {
+        source.len()
+    }
+
     #[inline]
-    fn try_send_some(sender: &mut Self::Sender, source: &mut &mut Vec<P>) -> bool {
+    fn try_send_some(sender: &mut Self::Sender, source: &mut &mut Vec<P>) -> usize {
         let mut deque = sender.deque.lock();
-        let room = sender.capacity - deque.len();
-        deque.extend(source.drain(..room.min(source.len())));
-        source.is_empty()
+        let count = source.len().min(sender.capacity - deque.len());
+        deque.extend(source.drain(..count));
+        count
     }
 
     #[inline]
@@ -202,11 +213,11 @@ impl<P: Payload, const BOUNDED: bool> TriesBatches<P> for Shared<Locked<BOUNDED>
         receiver: &mut Self::Receiver,
         batch: &mut Vec<P>,
         count_max: usize,
-    ) -> bool {
+    ) -> usize {
         let mut deque = receiver.deque.lock();
         let count = deque.len().min(count_max);
         batch.extend(deque.drain(..count));
-        count > 0
+        count
     }
 }
 
@@ -218,7 +229,7 @@ impl<P: Payload> Ends<P> for Rtrb {
     type Sender = rtrb::Producer<P>;
     type Receiver = rtrb::Consumer<P>;
 
-    fn open(capacity: usize) -> Option<(Self::Sender, Self::Receiver)> {
+    fn open(capacity: usize, _: Policy) -> Option<(Self::Sender, Self::Receiver)> {
         Some(rtrb::RingBuffer::new(capacity))
     }
 
@@ -263,11 +274,15 @@ impl TriesBatches<u64> for Rtrb {
         Slices { batch, sent: 0 }
     }
 
+    fn left(source: &Slices<'_, u64>) -> usize {
+        source.batch.len() - source.sent
+    }
+
     #[inline]
-    fn try_send_some(sender: &mut Self::Sender, source: &mut Slices<'_, u64>) -> bool {
-        let (sent, left) = sender.push_partial_slice(&source.batch[source.sent..]);
-        source.sent += sent.len();
-        left.is_empty()
+    fn try_send_some(sender: &mut Self::Sender, source: &mut Slices<'_, u64>) -> usize {
+        let sent = sender.push_partial_slice(&source.batch[source.sent..]).0.len();
+        source.sent += sent;
+        sent
     }
 
     #[inline]
@@ -275,12 +290,12 @@ impl TriesBatches<u64> for Rtrb {
         receiver: &mut Self::Receiver,
         batch: &mut Vec<u64>,
         count_max: usize,
-    ) -> bool {
+    ) -> usize {
         let before = batch.len();
         batch.resize(before + count_max, 0);
         let received = receiver.pop_partial_slice(&mut batch[before..]).0.len();
         batch.truncate(before + received);
-        received > 0
+        received
     }
 }
 
@@ -297,7 +312,7 @@ macro_rules! channels {
             type Sender = $sender;
             type Receiver = $receiver;
 
-            fn open(capacity: usize) -> Option<($sender, $receiver)> {
+            fn open(capacity: usize, _: Policy) -> Option<($sender, $receiver)> {
                 let open: fn(usize) -> ($sender, $receiver) = $open;
                 Some(open(capacity))
             }
@@ -328,12 +343,7 @@ macro_rules! channels {
     )*};
 }
 
-use crossbeam::channel as crossbeam_channel;
-use crossfire::mpmc as crossfire_mpmc;
-use crossfire::{MRx, MTx};
-use std::sync::mpsc as std_mpsc;
-use thingbuf::mpsc::blocking as thingbuf_mpsc;
-use tokio::sync::mpsc as tokio_mpsc;
+pub(super) use channels;
 
 channels! {
     /// `crossbeam::channel::bounded`.

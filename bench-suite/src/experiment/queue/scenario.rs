@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::contenders::{Contender, ITSELF, Kind, PAYLOADS};
+use super::contenders::{Contender, Kind, PAYLOADS};
 use super::payload::Received;
-use super::waiting::{BackOff, Polite, Spin, Wait};
+use super::waiting::Policy;
 use super::work::{Setup, Shape, Streamed};
 use crate::experiment::{Effort, Outcome};
 use crate::metric::Metric;
@@ -148,17 +148,19 @@ impl Scenario {
     /// Whether `contender` takes part, with its policy.
     #[must_use]
     pub fn admits(&self, contender: &Contender, effort: &Effort) -> bool {
-        let waiting = contender.waiting;
-        let policy = match self.task {
-            // Polling all the time is for round trips; where nobody waits one policy is enough.
-            Task::Stream { idle_consumer: false, .. } => {
-                waiting != Spin::NAME && !(effort.quick && waiting == BackOff::NAME)
+        let policy = match (self.task, contender.policy) {
+            // Polling all the time is for round trips.
+            (Task::Stream { .. }, Policy::Spin) => false,
+            (Task::Stream { .. }, Policy::BackOff) => !effort.quick,
+            (Task::Stream { idle_consumer: false, .. }, _) => true,
+            // Ours are to show what they do with the waiting that we ship.
+            (Task::RoundTrips(_), Policy::Patience) => self.kinds[0] != Kind::Channel,
+            (Task::RoundTrips(_), Policy::Spin) => self.kinds[0] != Kind::Channel,
+            (Task::RoundTrips(_), policy) => {
+                self.kinds[0] == Kind::Channel && policy == Policy::Blocking
             }
-            Task::RoundTrips(pause) if pause.is_zero() && self.kinds[0] != Kind::Channel => {
-                waiting == Spin::NAME
-            }
-            Task::RoundTrips(_) => waiting == ITSELF,
-            _ => waiting == ITSELF || waiting == Polite::NAME,
+            // Where waiting does not matter, one policy is enough.
+            (_, policy) => matches!(policy, Policy::Blocking | Policy::Polite),
         };
         let batches = match self.task {
             Task::Stream { batch, .. } => batch == 1 || contender.batches.is_some(),
@@ -168,17 +170,16 @@ impl Scenario {
             && policy
             && batches
             && !(effort.quick && contender.full_only)
-            && (contender.offers)(&self.setup(0))
+            && (contender.offers)(&self.setup(0, contender.policy))
     }
 
-    fn setup(&self, items: u64) -> Setup {
+    fn setup(&self, items: u64, policy: Policy) -> Setup {
         let Self { shape, capacity, .. } = *self;
-        match self.task {
-            Task::Stream { batch, idle_consumer, .. } => {
-                Setup { shape, capacity, items, batch, idle_consumer }
-            }
-            _ => Setup { shape, capacity, items, batch: 1, idle_consumer: false },
-        }
+        let (batch, idle_consumer) = match self.task {
+            Task::Stream { batch, idle_consumer, .. } => (batch, idle_consumer),
+            _ => (1, false),
+        };
+        Setup { shape, capacity, items, policy, batch, idle_consumer }
     }
 
     /// A way to measure one repetition with `contender`.
@@ -192,7 +193,7 @@ impl Scenario {
                     Some(run) if batch > 1 => run,
                     _ => contender.streams[payload],
                 };
-                let run = move |items| run(&scenario.setup(items));
+                let run = move |items| run(&scenario.setup(items, contender.policy));
                 let value = |items: u64, seconds: f64| items as f64 / seconds;
                 calibrated(target, ITEMS_MIN, run, Metric::Rate, value)
             }
@@ -267,13 +268,13 @@ const ROUND_TRIPS_MIN: u64 = 100;
 fn round_trips(contender: Contender, pause: Duration, target: Duration, most: u64) -> Outcome {
     const REFUSED: &str = "the queue could not be opened, or gave back something else";
     // A few first: parked peers take a hundred times as long as polling ones.
-    let Some(first) = (contender.round_trips)(ROUND_TRIPS_MIN / 2, pause) else {
+    let Some(first) = (contender.round_trips)(contender.policy, ROUND_TRIPS_MIN / 2, pause) else {
         return Outcome::failed(&REFUSED);
     };
     let mean = f64::from(first.iter().sum::<u32>()) / first.len() as f64 / 1e9;
     let rounds = (target.as_secs_f64() / (mean + pause.as_secs_f64())) as u64;
     let rounds = rounds.clamp(ROUND_TRIPS_MIN, most);
-    let Some(mut times) = (contender.round_trips)(rounds, pause) else {
+    let Some(mut times) = (contender.round_trips)(contender.policy, rounds, pause) else {
         return Outcome::failed(&REFUSED);
     };
     times.sort_unstable();

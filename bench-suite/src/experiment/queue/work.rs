@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::ends::{Batches, Ends, Streams};
 use super::payload::{Payload, Received};
+use super::waiting::Policy;
 use crate::machine::{self, Cores};
 
 /// How many threads send and receive.
@@ -38,6 +39,8 @@ pub struct Setup {
     pub capacity: usize,
     /// Items to move.
     pub items: u64,
+    /// How callers wait.
+    pub policy: Policy,
     /// Items that move at once, for queues that can.
     pub batch: usize,
     /// Whether one more consumer takes a single item and then holds its handle, doing nothing.
@@ -63,7 +66,7 @@ pub fn offers<D: Ends<P>, P: Payload>(setup: &Setup) -> bool {
 type AllEnds<D, P> = (Vec<<D as Ends<P>>::Sender>, Vec<<D as Ends<P>>::Receiver>);
 
 fn all_ends<D: Ends<P>, P: Payload>(setup: &Setup) -> Option<AllEnds<D, P>> {
-    let (sender, receiver) = D::open(setup.capacity)?;
+    let (sender, receiver) = D::open(setup.capacity, setup.policy)?;
     let consumers = setup.shape.consumers + u64::from(setup.idle_consumer);
     let (mut senders, mut receivers) = (vec![sender], vec![receiver]);
     for _ in 1..setup.shape.producers {
@@ -112,60 +115,85 @@ pub fn batches<D: Batches<P>, P: Payload>(setup: &Setup) -> Option<Streamed> {
     run::<D, P>(setup, produce, consume)
 }
 
+/// What a thread does once all have begun: given whether this is the rest (see [`Role::Idle`]).
+type Work<'a> = Box<dyn FnMut(u64) -> Received + Send + 'a>;
+
+/// A thread's part in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Producer,
+    Consumer,
+    /// Takes one item, holds its handle until the others are done, and then gives what it has.
+    Idle,
+}
+
 fn run<D: Ends<P>, P: Payload>(
     setup: &Setup,
-    produce: impl Fn(&mut D::Sender, Range<u64>) + Sync,
-    consume: impl Fn(&mut D::Receiver, &mut Received, u64) + Sync,
+    produce: impl Fn(&mut D::Sender, Range<u64>) + Copy + Send,
+    consume: impl Fn(&mut D::Receiver, &mut Received, u64) + Copy + Send,
 ) -> Option<Streamed> {
     let (senders, receivers) = all_ends::<D, P>(setup)?;
-    let (produce, consume, shape) = (&produce, &consume, setup.shape);
-    let begin = &Barrier::new(senders.len() + receivers.len());
-    let (all_done, over) = mpsc::channel::<()>();
-    let pinned = (shape.producers, shape.consumers) == (1, 1) && !setup.idle_consumer;
+    let (items, producers) = (setup.items, setup.shape.producers);
+    let mut threads: Vec<(Role, Work<'_>)> = Vec::new();
+    for mut receiver in receivers {
+        let idle = setup.idle_consumer && threads.is_empty();
+        let work = move |count_max| {
+            let mut received = Received::default();
+            consume(&mut receiver, &mut received, count_max);
+            received
+        };
+        threads.push((if idle { Role::Idle } else { Role::Consumer }, Box::new(work)));
+    }
+    for (number, sender) in (0..).zip(senders) {
+        let mut sender = Some(sender);
+        let share = number * items / producers..(number + 1) * items / producers;
+        let work = move |_| {
+            // Dropped at its end, so that consumers see the stream's end.
+            sender.take().iter_mut().for_each(|sender| produce(sender, share.clone()));
+            Received::default()
+        };
+        threads.push((Role::Producer, Box::new(work)));
+    }
+    run_threads(threads, setup.shape)
+}
+
+/// Runs the threads from a common beginning. Threads are started through a table, once each; what
+/// they do from then on is compiled for the queue.
+fn run_threads(threads: Vec<(Role, Work<'_>)>, shape: Shape) -> Option<Streamed> {
     let cores = &Cores::allowed();
-    let mut idle_over = setup.idle_consumer.then_some(over);
+    let pinned = threads.len() == 2 && shape == Shape { producers: 1, consumers: 1 };
+    let begin = &Barrier::new(threads.len());
+    let (others_work, others_done) = mpsc::channel::<()>();
+    let mut others_done = Some(others_done);
     std::thread::scope(|scope| {
-        let mut working = Vec::new();
-        let mut idle = None;
-        for mut receiver in receivers {
-            if let Some(over) = idle_over.take() {
+        let (mut working, mut idle) = (Vec::new(), None);
+        for (role, mut work) in threads {
+            if let (Role::Idle, Some(others_done)) =
+                (role, others_done.take_if(|_| role == Role::Idle))
+            {
                 idle = Some(scope.spawn(move || {
-                    let mut received = Received::default();
                     begin.wait();
-                    consume(&mut receiver, &mut received, 1);
-                    // The handle is held until the others are done; what it still has, it gives.
-                    let _ = over.recv();
-                    consume(&mut receiver, &mut received, u64::MAX);
-                    received
+                    let received = work(1);
+                    let _ = others_done.recv();
+                    received.with(work(u64::MAX))
                 }));
                 continue;
             }
             working.push(scope.spawn(move || {
-                if pinned {
-                    cores.last().bind();
+                match role {
+                    Role::Producer if pinned => cores.first().bind(),
+                    Role::Consumer if pinned => cores.last().bind(),
+                    _ => {}
                 }
-                let mut received = Received::default();
                 begin.wait();
                 let start = Instant::now();
-                consume(&mut receiver, &mut received, u64::MAX);
+                let received = work(u64::MAX);
                 (start, Instant::now(), received)
-            }));
-        }
-        for (number, mut sender) in (0..).zip(senders) {
-            let share = |number: u64| number * setup.items / shape.producers;
-            working.push(scope.spawn(move || {
-                if pinned {
-                    cores.first().bind();
-                }
-                begin.wait();
-                let start = Instant::now();
-                produce(&mut sender, share(number)..share(number + 1));
-                (start, Instant::now(), Received::default())
             }));
         }
         const NO_PANIC: &str = "the loops do not panic";
         let ended: Vec<_> = working.into_iter().map(|t| t.join().expect(NO_PANIC)).collect();
-        drop(all_done);
+        drop(others_work);
         let rest = idle.map_or(Received::default(), |thread| thread.join().expect(NO_PANIC));
         let start = ended.iter().map(|(start, ..)| *start).min()?;
         let end = ended.iter().map(|(_, end, _)| *end).max()?;
@@ -177,7 +205,7 @@ fn run<D: Ends<P>, P: Payload>(
 /// Sends `burst` items and receives them again, `rounds` times, on this thread alone.
 #[must_use]
 pub fn alone<D: Streams<u64>>(capacity: usize, burst: u64, rounds: u64) -> Option<Streamed> {
-    let (mut sender, mut receiver) = D::open(capacity)?;
+    let (mut sender, mut receiver) = D::open(capacity, Policy::Polite)?;
     let mut received = Received::default();
     let start = Instant::now();
     for round in 0..rounds {
@@ -199,37 +227,55 @@ const WARM_UP_ROUNDS: u64 = 64;
 ///
 /// `None` where the queue cannot be opened so, or where something else came back.
 #[must_use]
-pub fn round_trips<D: Streams<u64>>(rounds: u64, pause: Duration) -> Option<Vec<u32>> {
-    let (mut ping, mut pinged) = D::open(CAPACITY_ROUND_TRIP)?;
-    let (mut pong, mut ponged) = D::open(CAPACITY_ROUND_TRIP)?;
+pub fn round_trips<D: Streams<u64>>(
+    policy: Policy,
+    rounds: u64,
+    pause: Duration,
+) -> Option<Vec<u32>> {
+    let (mut ping, mut pinged) = D::open(CAPACITY_ROUND_TRIP, policy)?;
+    let (mut pong, mut ponged) = D::open(CAPACITY_ROUND_TRIP, policy)?;
+    let answer = move || {
+        while let Some(item) = D::receive(&mut pinged) {
+            D::send(&mut pong, item);
+        }
+        Vec::new()
+    };
+    let ask = move || {
+        let mut times = Vec::with_capacity((rounds + WARM_UP_ROUNDS) as usize);
+        let mut last = Instant::now();
+        for round in 0..rounds + WARM_UP_ROUNDS {
+            while !pause.is_zero() && last.elapsed() < pause {
+                std::hint::spin_loop();
+            }
+            let start = if pause.is_zero() { last } else { Instant::now() };
+            D::send(&mut ping, round);
+            if D::receive(&mut ponged) != Some(round) {
+                return Vec::new();
+            }
+            last = Instant::now();
+            times.push(u32::try_from((last - start).as_nanos()).unwrap_or(u32::MAX));
+        }
+        times.drain(..WARM_UP_ROUNDS as usize);
+        times
+    };
+    Some(on_two_cores(Box::new(ask), Box::new(answer))).filter(|times| !times.is_empty())
+}
+
+/// One end of a round trip; the asking one gives the times.
+type TripEnd = Box<dyn FnOnce() -> Vec<u32> + Send>;
+
+fn on_two_cores(ask: TripEnd, answer: TripEnd) -> Vec<u32> {
     let cores = &Cores::allowed();
     std::thread::scope(|scope| {
         scope.spawn(move || {
             cores.last().bind();
-            while let Some(item) = D::receive(&mut pinged) {
-                D::send(&mut pong, item);
-            }
+            answer()
         });
-        let pinging = scope.spawn(move || {
+        let asking = scope.spawn(move || {
             cores.first().bind();
-            let mut times = Vec::with_capacity((rounds + WARM_UP_ROUNDS) as usize);
-            let mut last = Instant::now();
-            for round in 0..rounds + WARM_UP_ROUNDS {
-                while !pause.is_zero() && last.elapsed() < pause {
-                    std::hint::spin_loop();
-                }
-                let start = if pause.is_zero() { last } else { Instant::now() };
-                D::send(&mut ping, round);
-                if D::receive(&mut ponged) != Some(round) {
-                    return None;
-                }
-                last = Instant::now();
-                times.push(u32::try_from((last - start).as_nanos()).unwrap_or(u32::MAX));
-            }
-            times.drain(..WARM_UP_ROUNDS as usize);
-            Some(times)
+            ask()
         });
-        pinging.join().expect("the loops do not panic")
+        asking.join().expect("the loops do not panic")
     })
 }
 
@@ -249,7 +295,7 @@ pub struct Memory {
 /// nothing was freed before that the allocator could use again.
 #[must_use]
 pub fn memory<D: Streams<u64>>(items: u64) -> Option<Memory> {
-    let (mut sender, mut receiver) = D::open(0)?;
+    let (mut sender, mut receiver) = D::open(0, Policy::Polite)?;
     let before = machine::resident_bytes()?;
     for number in 0..items {
         D::send(&mut sender, number);
