@@ -42,7 +42,7 @@ const BUSY_SLEEP: Duration = Duration::from_micros(100);
 /// For how long to poll before parking: `wanted` on several cores, not at all on one.
 pub(crate) fn spin_limit(wanted: Duration) -> Duration {
     static CORES: OnceLock<usize> = OnceLock::new();
-    if cfg!(loom) {
+    if cfg!(any(loom, shuttle)) {
         return Duration::ZERO;
     }
     let cores =
@@ -249,7 +249,7 @@ fn let_the_peer_finish(looks: u32) {
     if looks <= 4 {
         spin_loop();
     }
-    if cfg!(loom) || looks <= BUSY_YIELDS_MAX {
+    if cfg!(any(loom, shuttle)) || looks <= BUSY_YIELDS_MAX {
         yield_now();
     } else {
         std::thread::sleep(BUSY_SLEEP);
