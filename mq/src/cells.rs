@@ -35,6 +35,12 @@ impl<T> Cells<T> {
         self.0.len()
     }
 
+    /// The first place, for looking at values where they are.
+    #[cfg(not(loom))]
+    pub(crate) fn as_ptr(&self) -> *const T {
+        self.0.as_ptr().cast()
+    }
+
     #[inline(always)]
     fn place(&self, index: usize) -> &Place<T> {
         debug_assert!(index < self.0.len());

@@ -73,28 +73,39 @@
 
 #![deny(unsafe_code)]
 
+mod asymmetric;
 pub mod batcher;
 #[allow(
     unsafe_code,
     reason = "places that values are handed over through; contracts in the module"
 )]
 mod cells;
-mod channel;
+pub mod channel;
 pub mod compress;
 mod doorbell;
 pub mod partition;
+pub mod patience;
 pub mod queue;
 #[allow(unsafe_code, reason = "slots are shared by hand-over; invariants in the module")]
 pub mod ring;
+#[allow(unsafe_code, reason = "places are shared by hand-over; invariants in the module")]
+pub mod spsc;
+#[allow(unsafe_code, reason = "values are handed over through blocks; invariants in the module")]
+pub mod strict;
 mod sync;
+#[allow(unsafe_code, reason = "segments are shared by hand-over; invariants in the module")]
+pub mod unbounded;
 mod wait;
 
 pub use channel::{
     ChannelOptions, Closed, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
-    Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell,
+    Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell, over,
 };
 pub use doorbell::{Doorbell, Ticket};
-pub use queue::{CAPACITY_MAX, CapacityError, Consume, Handle, PopError, Produce, PushError};
+pub use queue::{
+    CAPACITY_MAX, CapacityError, Consume, Either, FrontDrain, Handle, PopError, Produce, PushError,
+};
+pub use patience::Patience;
 pub use ring::Ring;
 pub use wait::SPIN_DEFAULT;
 
@@ -109,7 +120,7 @@ pub mod modelled {
         crate::sync::weaken(name);
     }
 
-    /// The list of parked threads.
+    /// The list of those who wait.
     #[derive(Debug)]
     pub struct WaitList(wait::WaitList);
 
@@ -120,7 +131,7 @@ pub mod modelled {
         }
 
         pub fn park(&self, nothing_yet: impl FnOnce() -> bool) {
-            self.0.park(None, nothing_yet);
+            let _ = self.0.park(None, nothing_yet);
         }
 
         pub fn wake(&self, count: usize) {

@@ -9,8 +9,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-pub use self::front::FrontDrain;
+pub use self::{either::Either, front::FrontDrain};
 
+mod either;
 #[allow(unsafe_code, reason = "moves values out of a vector; invariant in the module")]
 mod front;
 
@@ -125,6 +126,12 @@ pub trait Handle {
 
     /// How many values fit inside; `None` when only memory bounds it.
     fn capacity(&self) -> Option<usize>;
+
+    /// Makes the handle's last change visible before a following look at who waits: to be called
+    /// between a push or pop and that look. Nothing for queues whose operations are SeqCst
+    /// read-modify-writes; a fence, or what makes one needless, for queues of plain stores.
+    #[inline]
+    fn settle(&self) {}
 }
 
 /// The pushing handle of a queue.

@@ -25,7 +25,7 @@ use crate::chunk::ChunkBuilder;
 use crate::config::ClusterConfig;
 use crate::message::{ClientMessage, Notice};
 use crate::placement::Stage;
-use crate::shared::{Addressee, Shared};
+use crate::shared::{Address, Addressee, Shared};
 
 mod outcome;
 mod session;
@@ -43,7 +43,8 @@ const CHUNK_BYTES: usize = 48 << 10;
 
 /// What a client is opened from.
 pub(crate) struct Opening<P: Protocol> {
-    pub(crate) shared: Arc<Shared<P>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) addresses: Vec<Address<P>>,
     pub(crate) config: Arc<ClusterConfig<P>>,
     /// An authenticator of each group: proofs name the group that they are for.
     pub(crate) auths: Vec<P::Auth>,
@@ -55,7 +56,8 @@ type Proofs<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Messag
 
 /// A client of a [`crate::Cluster`].
 pub struct Client<P: Protocol> {
-    shared: Arc<Shared<P>>,
+    shared: Arc<Shared>,
+    addresses: Vec<Address<P>>,
     config: Arc<ClusterConfig<P>>,
     /// By group.
     proofs: Vec<Proofs<P>>,
@@ -81,7 +83,7 @@ impl<P: Protocol> std::fmt::Debug for Client<P> {
 
 impl<P: Protocol> Client<P> {
     pub(crate) fn open(opening: Opening<P>) -> Result<Self, ClientError> {
-        let Opening { shared, config, auths, fixed } = opening;
+        let Opening { shared, addresses, config, auths, fixed } = opening;
         let used_up = ClientError::IdentitiesUsedUp(config.client.fixed);
         if fixed.is_some_and(|client| client.0 > config.client.fixed as u64) {
             return Err(used_up);
@@ -102,6 +104,7 @@ impl<P: Protocol> Client<P> {
             next_due: Instant::now(),
             retries: 0,
             shared,
+            addresses,
             config,
         };
         for group in (0..client.config.groups as u32).map(GroupId) {
@@ -495,7 +498,7 @@ impl<P: Protocol> Client<P> {
     fn deliver(&self, to: ReplicaId, group: GroupId, message: ClientMessage) -> Delivery {
         let node = self.shared.placement.node(to, group);
         let worker = self.shared.placement.worker(node, Stage::Protocol);
-        match self.shared.addresses[worker].clients.try_send(message) {
+        match self.addresses[worker].clients.try_send(message) {
             Ok(()) => Delivery::Sent,
             Err(error) if error.is_closed() => Delivery::Closed,
             Err(_) => Delivery::Full,

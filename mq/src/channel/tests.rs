@@ -8,6 +8,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Instant,
 };
 
 use super::*;
@@ -41,7 +42,7 @@ fn try_forms_answer_full_empty_and_closed() {
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     sender.try_send(1).unwrap();
     assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
-    assert_eq!((sender.len(), receiver.capacity()), (1, 1));
+    assert_eq!((sender.len(), receiver.capacity()), (1, Some(1)));
     assert!(sender.close());
     assert!(!receiver.close());
     assert_eq!(sender.try_send(3), Err(TrySendError::Closed(3)));
@@ -92,7 +93,7 @@ fn a_parked_receiver_is_woken_by_a_send() {
     let (sender, receiver) = parking(1);
     thread::scope(|scope| {
         let received = scope.spawn(|| receiver.recv_timeout(NEVER));
-        until_parked(&receiver.shared.values, 1);
+        until_parked(&receiver.shared().values, 1);
         sender.send(7).unwrap();
         assert_eq!(received.join().unwrap(), Ok(7));
     });
@@ -104,7 +105,7 @@ fn a_parked_sender_is_woken_by_a_receive() {
     sender.send(1).unwrap();
     thread::scope(|scope| {
         let sent = scope.spawn(|| sender.send_timeout(2, NEVER));
-        until_parked(&receiver.shared.space, 1);
+        until_parked(&receiver.shared().space, 1);
         assert_eq!(receiver.recv(), Ok(1));
         assert_eq!(sent.join().unwrap(), Ok(()));
         assert_eq!(receiver.recv(), Ok(2));
@@ -116,11 +117,11 @@ fn one_value_wakes_one_of_several_parked_receivers() {
     let (sender, receiver) = parking(8);
     thread::scope(|scope| {
         let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| receiver.recv())).collect();
-        until_parked(&receiver.shared.values, 3);
+        until_parked(&receiver.shared().values, 3);
         sender.send(1).unwrap();
-        assert_eq!(receiver.shared.values.sleepers(), 2, "the others are not signalled");
+        assert_eq!(receiver.shared().values.sleepers(), 2, "the others are not signalled");
         sender.try_send_batch(&mut vec![2, 3]).unwrap();
-        assert_eq!(receiver.shared.values.sleepers(), 0);
+        assert_eq!(receiver.shared().values.sleepers(), 0);
         let mut values: Vec<_> = threads.into_iter().map(|t| t.join().unwrap().unwrap()).collect();
         values.sort();
         assert_eq!(values, [1, 2, 3]);
@@ -136,8 +137,8 @@ fn close_wakes_everybody_who_is_parked() {
         let receivers: Vec<_> = (0..2).map(|_| scope.spawn(|| receiver.recv())).collect();
         let senders: Vec<_> =
             (0..2).map(|_| scope.spawn(|| full_sender.send_batch(&mut vec![1, 2]))).collect();
-        until_parked(&receiver.shared.values, 2);
-        until_parked(&full_receiver.shared.space, 2);
+        until_parked(&receiver.shared().values, 2);
+        until_parked(&full_receiver.shared().space, 2);
         drop(sender);
         full_receiver.close();
         for thread in receivers {
