@@ -102,10 +102,10 @@ pub use channel::{
     Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell, over,
 };
 pub use doorbell::{Doorbell, Ticket};
+pub use patience::Patience;
 pub use queue::{
     CAPACITY_MAX, CapacityError, Consume, Either, FrontDrain, Handle, PopError, Produce, PushError,
 };
-pub use patience::Patience;
 pub use ring::Ring;
 pub use wait::SPIN_DEFAULT;
 

@@ -1,11 +1,7 @@
 //! An unbounded queue for many producers and many consumers, lock-free in the strict sense.
 //!
 //! HEADER
-use std::{
-    cell::Cell,
-    fmt,
-    mem::size_of,
-};
+use std::{cell::Cell, fmt, mem::size_of};
 
 use self::{
     hazard::Record,

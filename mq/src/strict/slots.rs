@@ -247,7 +247,8 @@ impl<T> Slots<T> {
             }
             let taken = head & TAKEN_MASK;
             let length = self.run_length(word);
-            let next = if taken + 1 < length { head + 1 } else { (position + length) << TAKEN_BITS };
+            let next =
+                if taken + 1 < length { head + 1 } else { (position + length) << TAKEN_BITS };
             match self.move_head(head, next) {
                 Ok(()) => {
                     remembered.set(next);

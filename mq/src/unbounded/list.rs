@@ -119,8 +119,7 @@ impl<T> List<T> {
     pub(super) fn advance(&self, record: &Record<T>, drained: *mut Segment<T>) -> *mut Segment<T> {
         let next = self.pass_tail(drained);
         let success = order("unbounded.head-moved", Ordering::Release);
-        let moved =
-            self.head.compare_exchange(drained, next, success, Ordering::Relaxed).is_ok();
+        let moved = self.head.compare_exchange(drained, next, success, Ordering::Relaxed).is_ok();
         let first = record.protect(&self.head);
         if moved {
             self.retire(drained);
@@ -149,12 +148,8 @@ impl<T> List<T> {
         }
         let next = self.fresh();
         let success = order("unbounded.link", Ordering::Release);
-        let linked = segment.next.compare_exchange(
-            ptr::null_mut(),
-            next,
-            success,
-            Ordering::Relaxed,
-        );
+        let linked =
+            segment.next.compare_exchange(ptr::null_mut(), next, success, Ordering::Relaxed);
         if linked.is_err() {
             self.keep_or_free(next);
         }
@@ -205,11 +200,8 @@ impl<T> List<T> {
     fn adapt_capacity(&self) -> usize {
         let now = self.capacity_next.load(Ordering::Relaxed);
         let backlog = self.records.balance();
-        let calm = if backlog < now / CALM_PART {
-            self.calm.load(Ordering::Relaxed) + 1
-        } else {
-            0
-        };
+        let calm =
+            if backlog < now / CALM_PART { self.calm.load(Ordering::Relaxed) + 1 } else { 0 };
         let next = if backlog > now {
             (now * 2).min(self.capacity_max)
         } else if calm >= CALM_SEGMENTS {

@@ -69,9 +69,7 @@ impl Mark {
             Self::Sealed => SEALED,
             Self::Closed => CLOSED,
             // Both fit: a place is below PLACES_MAX, a length at most RUN_MAX.
-            Self::Run { place, length } => {
-                RUN_BIT | (place as u32) << LENGTH_BITS | length as u32
-            }
+            Self::Run { place, length } => RUN_BIT | (place as u32) << LENGTH_BITS | length as u32,
         }
     }
 }
@@ -200,9 +198,7 @@ impl<T> Segment<T> {
             Ok(_) => {
                 crate::sync::seq_cst_access_fence();
                 if (index + 1) % HINT_INTERVAL == 0 {
-                    self.back
-                        .hint
-                        .store(index + 1, order("unbounded.hint-set", Ordering::Release));
+                    self.back.hint.store(index + 1, order("unbounded.hint-set", Ordering::Release));
                 }
                 Ok(())
             }
@@ -236,12 +232,7 @@ impl<T> Segment<T> {
         // Atomicity is all that is asked: the values were acquired with their marks, and the
         // places are reused only after the hazards were looked at.
         self.front
-            .compare_exchange(
-                from.encode(),
-                to.encode(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            )
+            .compare_exchange(from.encode(), to.encode(), Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
     }
 

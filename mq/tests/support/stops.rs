@@ -280,6 +280,7 @@ impl<K: Kind> Others<K> {
     fn work(&mut self, stop: &Arc<Stop>, site: Site, completed_min: u64) -> Stopped {
         let alone = self.push.is_none() || self.pop.is_none();
         let mut completed = 0;
+        let mut closed = false;
         let mut stuck = None;
         stop.watch(STEPS_MAX, |next_operation| {
             let (mut push_idle, mut pop_idle) = (0, 0);
@@ -294,6 +295,7 @@ impl<K: Kind> Others<K> {
                 let push_done = push_done || (alone && pushed == Answer::Nothing);
                 let nothing_comes = alone || pushed == Answer::Closed;
                 let pop_done = pop_done || (nothing_comes && popped == Answer::Nothing);
+                closed = pushed == Answer::Closed && self.push.is_some();
                 completed += u64::from(push_done) + u64::from(pop_done);
                 push_idle = if push_done { 0 } else { push_idle + 1 };
                 pop_idle = if pop_done { 0 } else { pop_idle + 1 };
@@ -305,7 +307,8 @@ impl<K: Kind> Others<K> {
                 }
             }
         });
-        let blocked = stop.obstacle().map(describe).or(stuck).or_else(|| self.left_undone());
+        let blocked = stop.obstacle().map(describe).or(stuck);
+        let blocked = blocked.or_else(|| if closed { None } else { self.left_undone() });
         Stopped { site, completed, blocked }
     }
 
@@ -351,7 +354,13 @@ impl<K: Kind> Others<K> {
     fn account_for_every_value(mut self, outcome: Outcome, victim: Victim<K>) {
         // Where there is one handle for a side, it comes back from the thread.
         self.pop = self.pop.take().or(victim.pop);
-        while self.pop_one() == Answer::Done {}
+        let last = loop {
+            match self.pop_one() {
+                Answer::Done => {}
+                last => break last,
+            }
+        };
+        assert_ne!(last, Answer::Busy, "nobody is halfway any more");
         self.missing.extend(self.expected..self.next);
         let popped: BTreeSet<_> = outcome.popped.iter().copied().collect();
         assert_eq!(popped.len(), outcome.popped.len(), "a value was popped twice");
