@@ -118,7 +118,13 @@ pub(crate) fn stop_once<K: Kind>(
     };
     stop.release();
     let (outcome, victim) = thread.join().expect("the operation itself does not panic");
-    others.account_for_every_value(outcome, victim);
+    let sites: Vec<_> = stops.iter().map(|stopped| stopped.site.to_string()).collect();
+    others.account_for_every_value(outcome, victim).unwrap_or_else(|difference| {
+        panic!(
+            "{}: {difference}; after {} from {context:?} had stopped before step {first}: {sites:?}",
+            K::NAME, operation.name
+        )
+    });
     stops
 }
 
@@ -351,7 +357,11 @@ impl<K: Kind> Others<K> {
     }
 
     /// After the thread has gone on: each value is there once, in order.
-    fn account_for_every_value(mut self, outcome: Outcome, victim: Victim<K>) {
+    fn account_for_every_value(
+        mut self,
+        outcome: Outcome,
+        victim: Victim<K>,
+    ) -> Result<(), String> {
         // Where there is one handle for a side, it comes back from the thread.
         self.pop = self.pop.take().or(victim.pop);
         let last = loop {
@@ -360,12 +370,20 @@ impl<K: Kind> Others<K> {
                 last => break last,
             }
         };
-        assert_ne!(last, Answer::Busy, "nobody is halfway any more");
         self.missing.extend(self.expected..self.next);
         let popped: BTreeSet<_> = outcome.popped.iter().copied().collect();
-        assert_eq!(popped.len(), outcome.popped.len(), "a value was popped twice");
-        assert_eq!(self.missing, popped, "what the others did not pop, the stopped thread did");
-        assert_eq!(self.of_victim, outcome.pushed, "what the stopped thread pushed");
+        if last == Answer::Busy {
+            Err("a pop says that somebody is halfway, nobody is".to_owned())
+        } else if popped.len() != outcome.popped.len() {
+            Err(format!("the stopped thread popped a value twice: {:?}", outcome.popped))
+        } else if self.missing != popped {
+            Err(format!("others miss {:?}, the stopped thread popped {popped:?}", self.missing))
+        } else if self.of_victim != outcome.pushed {
+            let Outcome { pushed, .. } = outcome;
+            Err(format!("the stopped thread pushed {pushed:?}, others popped {:?}", self.of_victim))
+        } else {
+            Ok(())
+        }
     }
 }
 
