@@ -44,7 +44,6 @@ use std::{collections::TryReserveError, marker::PhantomData, ptr};
 
 use crossbeam_utils::CachePadded;
 
-use super::look::look;
 use crate::{
     cells::Cells,
     sync::{AtomicPtr, AtomicU32, AtomicU64, Monitor, Ordering, order, planted},
@@ -63,8 +62,9 @@ const CHUNK_BLOCKS: usize = if cfg!(loom) { 4 } else { 16 };
 /// Cells that share an entry for the length of the run that begins in them; a shorter run has
 /// its length in the slot.
 pub(super) const LENGTH_CELLS: u64 = 4;
-/// Cells whose lengths share a word, eight bits each.
-const LENGTH_WORD_CELLS: u64 = 8 * LENGTH_CELLS;
+/// Lengths that share a word, eight bits each.
+const WORD_LENGTHS: u64 = if cfg!(loom) { 1 } else { 8 };
+const LENGTH_WORD_CELLS: u64 = WORD_LENGTHS * LENGTH_CELLS;
 const LENGTH_WORDS: usize = BLOCK_CELLS_MAX.div_ceil(LENGTH_WORD_CELLS as usize);
 
 /// Cells per block for this capacity and type.
@@ -319,7 +319,9 @@ impl<T> Blocks<T> {
     #[inline]
     pub(super) fn note_length(&self, cell: u64, length: u64) {
         let (word, shift) = self.length_word(cell);
-        let others = word.load(Ordering::Relaxed) & !(0xFF << shift);
+        // Alone in its word it needs no load, which would hide the store from loom (see `look`).
+        let others = if WORD_LENGTHS == 1 { 0 } else { word.load(Ordering::Relaxed) };
+        let others = others & !(0xFF << shift);
         word.store(others | length << shift, order("strict.length", Ordering::Release));
     }
 
@@ -328,14 +330,14 @@ impl<T> Blocks<T> {
     #[inline]
     pub(super) fn length(&self, cell: u64) -> u64 {
         let (word, shift) = self.length_word(cell);
-        look(word, order("strict.length", Ordering::Acquire)) >> shift & 0xFF
+        word.load(order("strict.length", Ordering::Acquire)) >> shift & 0xFF
     }
 
     #[inline(always)]
     fn length_word(&self, cell: u64) -> (&AtomicU64, u64) {
         let offset = cell & (self.cells() - 1);
         let word = &self.header(self.block_of(cell)).lengths[(offset / LENGTH_WORD_CELLS) as usize];
-        (word, offset / LENGTH_CELLS % 8 * 8)
+        (word, offset / LENGTH_CELLS % WORD_LENGTHS * 8)
     }
 
     #[inline(always)]
