@@ -104,15 +104,15 @@ pub use channel::{
     Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell, over,
 };
 pub use doorbell::{Doorbell, Ticket};
+pub use patience::Patience;
 pub use queue::{
     CAPACITY_MAX, CapacityError, Consume, Either, FrontDrain, Handle, PopError, Produce, PushError,
 };
-pub use patience::Patience;
 pub use ring::Ring;
 pub use wait::SPIN_DEFAULT;
 
-/// Inner parts that the loom models drive on their own.
-#[cfg(loom)]
+/// Inner parts that the models drive on their own, and what plants a defect in them.
+#[cfg(any(loom, shuttle))]
 #[doc(hidden)]
 pub mod modelled {
     use crate::wait;
@@ -143,7 +143,7 @@ pub mod modelled {
 }
 
 /// Stopping a thread in the middle of an operation, for the test of lock-freedom.
-#[cfg(all(stepped, not(loom)))]
+#[cfg(all(stepped, not(any(loom, shuttle))))]
 #[doc(hidden)]
 pub mod stepped {
     pub use crate::sync::stepped::{

@@ -118,7 +118,7 @@ impl Patience {
     #[inline(never)]
     pub fn wait(&mut self, mut ready: impl FnMut() -> bool) {
         let away = self.next_round();
-        if cfg!(loom) || self.failures > HOT_ROUNDS || single_core() {
+        if cfg!(any(loom, shuttle)) || self.failures > HOT_ROUNDS || single_core() {
             yield_now();
         } else if let Some(away) = away {
             stay_away(away);

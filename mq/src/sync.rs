@@ -14,16 +14,20 @@
 
 #[cfg(loom)]
 mod loom;
-#[cfg(not(any(loom, stepped)))]
+#[cfg(not(any(loom, shuttle, stepped)))]
 mod native;
 #[cfg(not(loom))]
 mod plain;
-#[cfg(all(stepped, not(loom)))]
+#[cfg(all(shuttle, not(loom)))]
+mod shuttle;
+#[cfg(all(stepped, not(any(loom, shuttle))))]
 pub(crate) mod stepped;
 
 #[cfg(loom)]
 pub(crate) use self::loom::*;
-#[cfg(not(any(loom, stepped)))]
+#[cfg(not(any(loom, shuttle, stepped)))]
 pub(crate) use self::native::*;
-#[cfg(all(stepped, not(loom)))]
+#[cfg(all(shuttle, not(loom)))]
+pub(crate) use self::shuttle::*;
+#[cfg(all(stepped, not(any(loom, shuttle))))]
 pub(crate) use self::stepped::*;

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use quorate_mq::partition::KeyHash;
+use quorate_mq::partition::SlotTable;
 use quorate_mq::{Doorbell, Sender, bounded, bounded_with_doorbell};
 use quorate_smr::{
     Admin, ClientId, Executor, GroupId, Protocol, Reason, ReplicaId, ReplicaSet, Seed, Setup,
@@ -22,6 +22,7 @@ use crate::message::{Control, WorkerView};
 use crate::node::ProtocolStage;
 use crate::placement::{NodeIndex, Placement, Stage};
 use crate::ports::{Identity, Ports};
+use crate::queues;
 use crate::report::{ClusterReport, ClusterStatus, NodeReport, WorkerReport};
 use crate::shared::{Address, Shared};
 use crate::worker::{Inbox, JournalStage, Worker};
@@ -373,7 +374,7 @@ impl<P: Protocol, S: StateMachine> Parts<P, S> {
     fn open(config: &ClusterConfig<P>) -> Result<Self, StartError> {
         let placement =
             Placement::new(config.layout, config.replicas, config.groups, config.workers);
-        let router = KeyHash::new(config.groups).map_err(|_| StartError::OutOfRange {
+        let router = SlotTable::new(config.groups).map_err(|_| StartError::OutOfRange {
             what: "groups",
             value: config.groups,
             min: 1,
@@ -382,12 +383,12 @@ impl<P: Protocol, S: StateMachine> Parts<P, S> {
         let (mut addresses, mut controls, mut inboxes) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..placement.workers() {
             let doorbell = Doorbell::new();
+            let kind = config.queues.kind;
             let (clients, from_clients) =
-                bounded_with_doorbell(config.queues.client_messages, &doorbell)?;
-            let (peers, from_peers) =
-                bounded_with_doorbell(config.queues.peer_messages, &doorbell)?;
+                queues::open(kind, config.queues.client_messages, &doorbell)?;
+            let (peers, from_peers) = queues::open(kind, config.queues.peer_messages, &doorbell)?;
             let hands = HANDS_PER_NODE * placement.nodes();
-            let (internal, from_internal) = bounded_with_doorbell(hands, &doorbell)?;
+            let (internal, from_internal) = queues::open(kind, hands, &doorbell)?;
             let (control, from_control) = bounded_with_doorbell(CONTROL_CAPACITY, &doorbell)?;
             addresses.push(Address { clients, peers, internal });
             controls.push(control);

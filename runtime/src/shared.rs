@@ -6,19 +6,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use quorate_mq::Sender;
-use quorate_mq::partition::{KeyHash, Placement as _};
+use quorate_mq::partition::{SlotTable, Placement as _};
 use quorate_smr::{ClientId, ClusterId, GroupId, Protocol, ReplicaId, RequestSeq};
 
 use crate::clock::Clock;
 use crate::config::Transport;
 use crate::message::{ClientMessage, Internal, Notice, PeerMessage};
 use crate::placement::Placement;
+use crate::queues::Sending;
 
 /// The sending ends of one worker's queues. A thread sends through its own copies.
 pub(crate) struct Address<P: Protocol> {
-    pub(crate) clients: Sender<ClientMessage>,
-    pub(crate) peers: Sender<PeerMessage<P>>,
-    pub(crate) internal: Sender<Internal<P>>,
+    pub(crate) clients: Sending<ClientMessage>,
+    pub(crate) peers: Sending<PeerMessage<P>>,
+    pub(crate) internal: Sending<Internal<P>>,
 }
 
 impl<P: Protocol> Clone for Address<P> {
@@ -38,7 +39,9 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) links: Links,
-    router: KeyHash,
+    /// Clients that are open: each holds a sender to each worker.
+    pub(crate) clients: AtomicUsize,
+    router: SlotTable,
     nonces: AtomicU64,
 }
 
@@ -46,7 +49,7 @@ impl Shared {
     pub(crate) fn new(
         placement: Placement,
         replicas: usize,
-        router: KeyHash,
+        router: SlotTable,
         (transport, cluster): (Transport, ClusterId),
     ) -> Self {
         Self {
@@ -56,6 +59,7 @@ impl Shared {
             clock: Clock::start(),
             registry: Registry::default(),
             links: Links::new(replicas),
+            clients: AtomicUsize::new(0),
             router,
             nonces: AtomicU64::new(1),
         }

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, TryLockError},
 };
 
-use quorate_mq::{Consume, PopError, Produce, PushError, ring};
+use quorate_mq::{Consume, PopError, Produce, PushError, ring, spsc, strict, unbounded};
 
 #[cfg(not(stepped))]
 fn step(_access: &'static str) {}
@@ -43,8 +43,6 @@ pub(crate) trait Kind: 'static {
     const NAME: &'static str;
     const ORDER: Order;
     const BOUND: Bound;
-    /// The operations in which a stopped thread stops others, too.
-    const BLOCKING: &'static [&'static str];
     type Push<T: Send + 'static>: Push<T>;
     type Pop<T: Send + 'static>: Pop<T>;
 
@@ -107,11 +105,11 @@ macro_rules! another {
 }
 
 /// Declares a kind: its name, the module with its handles and how to make them, how many there may
-/// be on each side, its order and bound, and the operations in which a stop blocks others.
+/// be on each side, its order and bound.
 macro_rules! kind {
     (
         $kind:ident $name:literal = $module:ident: |$capacity:ident| $make:expr;
-        $pushes:ident, $pops:ident; $order:ident, $bound:ident; $blocking:expr
+        $pushes:ident, $pops:ident; $order:ident, $bound:ident
     ) => {
         pub(crate) struct $kind;
 
@@ -119,7 +117,6 @@ macro_rules! kind {
             const NAME: &'static str = $name;
             const ORDER: Order = Order::$order;
             const BOUND: Bound = Bound::$bound;
-            const BLOCKING: &'static [&'static str] = &$blocking;
             type Push<T: Send + 'static> = $module::Producer<T>;
             type Pop<T: Send + 'static> = $module::Consumer<T>;
 
@@ -139,14 +136,40 @@ macro_rules! kind {
 }
 
 kind! { Ring "ring" = ring: |capacity| ring::queue(capacity).unwrap();
-many, many; Total, Exact; ["push", "push_batch", "pop", "pop_batch"] }
+many, many; Total, Exact }
+kind! { Strict "strict" = strict: |capacity| strict::queue(capacity).unwrap();
+many, many; Total, Exact }
+kind! { StrictInSmall "strict, small blocks" = strict: |capacity| small_blocks(capacity);
+many, many; Total, Exact }
+kind! { Unbounded "unbounded" = unbounded: |_capacity| unbounded::queue().unwrap();
+many, many; Total, Memory }
+kind! { UnboundedInSmall "unbounded, small segments" = unbounded: |_capacity| small_segments();
+many, many; Total, Memory }
+kind! { Spsc "spsc" = spsc: |capacity| spsc::queue(capacity).unwrap();
+one, one; Total, Exact }
 kind! { Locked "a lock" = locked: |capacity| locked::queue(capacity);
-many, many; Total, Exact; ["push", "push_batch", "pop", "pop_batch", "close", "close by a consumer"] }
+many, many; Total, Exact }
+
+/// Blocks of two cells, and positions that need many bits.
+fn small_blocks<T>(capacity: usize) -> (strict::Producer<T>, strict::Consumer<T>) {
+    strict::queue_with(capacity, 2, 1 << 50).unwrap()
+}
+
+/// A segment ends every few values.
+fn small_segments<T>() -> (unbounded::Producer<T>, unbounded::Consumer<T>) {
+    let options = unbounded::Options { segment_capacity_first: 2, segment_capacity_max: 4 };
+    unbounded::queue_with(options).unwrap()
+}
 
 /// Makes each claim, a function that is generic over a `Kind`, a test of every kind.
 macro_rules! for_every_kind {
     ($($claim:ident)+) => {
         for_every_kind! { @ [$($claim)+] ring: Ring }
+        for_every_kind! { @ [$($claim)+] strict: Strict }
+        for_every_kind! { @ [$($claim)+] strict_in_small: StrictInSmall }
+        for_every_kind! { @ [$($claim)+] unbounded: Unbounded }
+        for_every_kind! { @ [$($claim)+] unbounded_in_small: UnboundedInSmall }
+        for_every_kind! { @ [$($claim)+] spsc: Spsc }
         for_every_kind! { @ [$($claim)+] locked: Locked }
     };
     (@ [$($claim:ident)+] $module:ident: $kind:ident) => {

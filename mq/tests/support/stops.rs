@@ -118,7 +118,13 @@ pub(crate) fn stop_once<K: Kind>(
     };
     stop.release();
     let (outcome, victim) = thread.join().expect("the operation itself does not panic");
-    others.account_for_every_value(outcome, victim);
+    let sites: Vec<_> = stops.iter().map(|stopped| stopped.site.to_string()).collect();
+    others.account_for_every_value(outcome, victim).unwrap_or_else(|difference| {
+        panic!(
+            "{}: {difference}; after {} from {context:?} had stopped before step {first}: {sites:?}",
+            K::NAME, operation.name
+        )
+    });
     stops
 }
 
@@ -280,6 +286,7 @@ impl<K: Kind> Others<K> {
     fn work(&mut self, stop: &Arc<Stop>, site: Site, completed_min: u64) -> Stopped {
         let alone = self.push.is_none() || self.pop.is_none();
         let mut completed = 0;
+        let mut closed = false;
         let mut stuck = None;
         stop.watch(STEPS_MAX, |next_operation| {
             let (mut push_idle, mut pop_idle) = (0, 0);
@@ -294,6 +301,7 @@ impl<K: Kind> Others<K> {
                 let push_done = push_done || (alone && pushed == Answer::Nothing);
                 let nothing_comes = alone || pushed == Answer::Closed;
                 let pop_done = pop_done || (nothing_comes && popped == Answer::Nothing);
+                closed = pushed == Answer::Closed && self.push.is_some();
                 completed += u64::from(push_done) + u64::from(pop_done);
                 push_idle = if push_done { 0 } else { push_idle + 1 };
                 pop_idle = if pop_done { 0 } else { pop_idle + 1 };
@@ -305,7 +313,8 @@ impl<K: Kind> Others<K> {
                 }
             }
         });
-        let blocked = stop.obstacle().map(describe).or(stuck).or_else(|| self.left_undone());
+        let blocked = stop.obstacle().map(describe).or(stuck);
+        let blocked = blocked.or_else(|| if closed { None } else { self.left_undone() });
         Stopped { site, completed, blocked }
     }
 
@@ -348,15 +357,33 @@ impl<K: Kind> Others<K> {
     }
 
     /// After the thread has gone on: each value is there once, in order.
-    fn account_for_every_value(mut self, outcome: Outcome, victim: Victim<K>) {
+    fn account_for_every_value(
+        mut self,
+        outcome: Outcome,
+        victim: Victim<K>,
+    ) -> Result<(), String> {
         // Where there is one handle for a side, it comes back from the thread.
         self.pop = self.pop.take().or(victim.pop);
-        while self.pop_one() == Answer::Done {}
+        let last = loop {
+            match self.pop_one() {
+                Answer::Done => {}
+                last => break last,
+            }
+        };
         self.missing.extend(self.expected..self.next);
         let popped: BTreeSet<_> = outcome.popped.iter().copied().collect();
-        assert_eq!(popped.len(), outcome.popped.len(), "a value was popped twice");
-        assert_eq!(self.missing, popped, "what the others did not pop, the stopped thread did");
-        assert_eq!(self.of_victim, outcome.pushed, "what the stopped thread pushed");
+        if last == Answer::Busy {
+            Err("a pop says that somebody is halfway, nobody is".to_owned())
+        } else if popped.len() != outcome.popped.len() {
+            Err(format!("the stopped thread popped a value twice: {:?}", outcome.popped))
+        } else if self.missing != popped {
+            Err(format!("others miss {:?}, the stopped thread popped {popped:?}", self.missing))
+        } else if self.of_victim != outcome.pushed {
+            let Outcome { pushed, .. } = outcome;
+            Err(format!("the stopped thread pushed {pushed:?}, others popped {:?}", self.of_victim))
+        } else {
+            Ok(())
+        }
     }
 }
 
