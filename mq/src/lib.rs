@@ -119,8 +119,13 @@ pub mod modelled {
             Self(wait::WaitList::new())
         }
 
-        pub fn park(&self, nothing_yet: impl FnOnce() -> bool) {
-            let _ = self.0.park(None, nothing_yet);
+        /// Sleeps while `take` answers `None`; `nothing_yet` looks with SeqCst.
+        pub fn wait_until<R>(
+            &self,
+            nothing_yet: impl Fn() -> bool,
+            take: impl FnMut() -> Option<R>,
+        ) -> R {
+            wait::modelled_wait(&self.0, nothing_yet, take)
         }
 
         pub fn wake(&self, count: usize) {

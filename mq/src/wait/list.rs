@@ -19,7 +19,7 @@
 //! |---|---|---|---|
 //! | `wait.register` | the count in `enter`, SeqCst, before the waiter's last look | the count's load in `wake`, SeqCst, behind the waker's SeqCst change | both miss each other: a lost wake-up |
 
-use std::{mem, time::Instant};
+use std::mem;
 
 use crossbeam_utils::CachePadded;
 
@@ -138,7 +138,7 @@ pub(crate) struct WaitList {
     unsignalled: CachePadded<AtomicUsize>,
     entries: Monitor<Entries>,
     #[cfg(test)]
-    pub(super) counts: super::tests::Counts,
+    pub(crate) counts: super::tests::Counts,
 }
 
 impl WaitList {
@@ -180,7 +180,7 @@ impl WaitList {
     }
 
     /// Makes sure that `waker` will be woken; false when the place was signalled before.
-    pub(super) fn stay(&self, place: &Place, waker: &std::task::Waker) -> bool {
+    pub(crate) fn stay(&self, place: &Place, waker: &std::task::Waker) -> bool {
         match &self.entries.lock().entries[place.0].state {
             State::Waiting(Waker::Task(known)) if known.will_wake(waker) => return true,
             State::Waiting(_) => {}
@@ -198,28 +198,9 @@ impl WaitList {
         true
     }
 
-    /// Sleeps until signalled or until the deadline, unless `nothing_yet` is false by now; false
-    /// when the deadline ended it. `nothing_yet` reads as [`WaitList::enter`] asks.
-    pub(crate) fn park(
-        &self,
-        deadline: Option<Instant>,
-        nothing_yet: impl FnOnce() -> bool,
-    ) -> bool {
-        let parker = Parker::of_this_thread();
-        let place = self.enter(Waker::Thread(parker.clone()));
-        if !nothing_yet() {
-            self.leave(place);
-            return true;
-        }
-        loop {
-            #[cfg(test)]
-            self.counts.park();
-            parker.park(deadline);
-            let timed_out = deadline.is_some_and(|at| Instant::now() >= at);
-            if timed_out || self.entries.lock().is_signalled(place.0) {
-                return self.leave(place) || !timed_out;
-            }
-        }
+    /// Whether the place was signalled.
+    pub(crate) fn is_signalled(&self, place: &Place) -> bool {
+        self.entries.lock().is_signalled(place.0)
     }
 
     /// Signals up to `count` waiters. The caller changed before, with SeqCst, what they wait for
