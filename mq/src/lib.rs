@@ -90,8 +90,9 @@ mod sync;
 mod wait;
 
 pub use channel::{
-    ChannelOptions, Closed, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
-    Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell, over,
+    ChannelOptions, Closed, Inboxes, Receiver, RecvError, RecvTimeoutError, SendError,
+    SendTimeoutError, Sender, TryRecvError, TrySendError, bounded, bounded_with,
+    bounded_with_doorbell, over,
 };
 pub use doorbell::{Doorbell, Ticket};
 pub use queue::{CAPACITY_MAX, CapacityError, Consume, Handle, PopError, Produce, PushError};

@@ -49,6 +49,17 @@ pub(crate) enum Look<R> {
     Progress,
 }
 
+impl<R> Look<R> {
+    pub(crate) fn map<U>(self, f: impl FnOnce(R) -> U) -> Look<U> {
+        match self {
+            Self::Done(result) => Look::Done(f(result)),
+            Self::Nothing => Look::Nothing,
+            Self::Busy => Look::Busy,
+            Self::Progress => Look::Progress,
+        }
+    }
+}
+
 /// Somebody who waits for one queue or for several, with a place in the list of each while it
 /// sleeps.
 pub(crate) trait Waiter {
@@ -116,5 +127,5 @@ pub(crate) fn modelled_wait<R>(
     }
     let alone = Alone(list, Rhythm::new(spin_limit(SPIN_DEFAULT)), nothing_yet);
     let look = || take().map_or(Look::Nothing, Look::Done);
-    wait_for(Single::new(&alone, &mut None, look), None).expect("there is no deadline")
+    wait_for(&mut Single::new(&alone, &mut None, look), None).expect("there is no deadline")
 }

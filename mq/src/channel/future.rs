@@ -107,7 +107,7 @@ impl<T, C: Consume<T>> Receiver<T, C> {
         place: &mut Option<Place>,
         context: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
-        poll_for(Single::new(self, place, || self.look_recv()), context).map(|received| {
+        poll_for(&mut Single::new(self, place, || self.look_recv()), context).map(|received| {
             match received {
                 Received::Some(value) => Ok(value),
                 Received::Closed => Err(RecvError),
@@ -144,11 +144,11 @@ impl<T, P: Produce<T>> Future for SendFuture<'_, T, P> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { sender, unsent: Unsent(unsent), place } = &mut *self;
         assert!(unsent.is_some(), "a send future must not be polled after it was ready");
-        poll_for(Single::new(*sender, place, || sender.look_send(unsent)), context).map(|sent| {
-            match (sent, unsent.take()) {
-                (Sent::Closed, Some(value)) => Err(SendError(value)),
-                (Sent::All, _) | (Sent::Closed, None) => Ok(()),
-            }
+        let polled =
+            poll_for(&mut Single::new(*sender, place, || sender.look_send(unsent)), context);
+        polled.map(|sent| match (sent, unsent.take()) {
+            (Sent::Closed, Some(value)) => Err(SendError(value)),
+            (Sent::All, _) | (Sent::Closed, None) => Ok(()),
         })
     }
 }
@@ -159,12 +159,11 @@ impl<T, P: Produce<T>> Future for SendBatchFuture<'_, T, P> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { sender, unsent, place } = &mut *self;
         let mut unsent = FrontDrain::new(unsent);
-        poll_for(Single::new(*sender, place, || sender.look_send_front(&mut unsent)), context).map(
-            |sent| match sent {
+        poll_for(&mut Single::new(*sender, place, || sender.look_send_front(&mut unsent)), context)
+            .map(|sent| match sent {
                 Sent::All => Ok(()),
                 Sent::Closed => Err(Closed),
-            },
-        )
+            })
     }
 }
 
@@ -183,7 +182,7 @@ impl<T, C: Consume<T>> Future for RecvBatchFuture<'_, T, C> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { receiver, out, count_max, place } = &mut *self;
         poll_for(
-            Single::new(*receiver, place, || receiver.look_recv_batch(out, *count_max)),
+            &mut Single::new(*receiver, place, || receiver.look_recv_batch(out, *count_max)),
             context,
         )
         .map(|received| match received {

@@ -31,9 +31,18 @@ pub struct Receiver<T, C: Consume<T> = ring::Consumer<T>> {
 }
 
 /// How a receive that waits ended.
-pub(super) enum Received<R> {
+pub(crate) enum Received<R> {
     Some(R),
     Closed,
+}
+
+impl<R> Received<R> {
+    pub(super) fn map<U>(self, f: impl FnOnce(R) -> U) -> Received<U> {
+        match self {
+            Self::Some(result) => Received::Some(f(result)),
+            Self::Closed => Received::Closed,
+        }
+    }
 }
 
 impl<T, C: Consume<T>> Receiver<T, C> {
@@ -100,7 +109,7 @@ impl<T, C: Consume<T>> Receiver<T, C> {
     #[cold]
     fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
         let mut place = None;
-        Self::waited(wait_for(Single::new(self, &mut place, || self.look_recv()), deadline))
+        Self::waited(wait_for(&mut Single::new(self, &mut place, || self.look_recv()), deadline))
     }
 
     /// Receives up to `count_max` values that are there, without waiting, and appends them to
@@ -151,7 +160,7 @@ impl<T, C: Consume<T>> Receiver<T, C> {
         }
         let mut place = None;
         let look = || self.look_recv_batch(out, count_max);
-        Self::waited(wait_for(Single::new(self, &mut place, look), deadline))
+        Self::waited(wait_for(&mut Single::new(self, &mut place, look), deadline))
     }
 
     fn waited<R>(received: Option<Received<R>>) -> Result<R, RecvTimeoutError> {

@@ -111,7 +111,7 @@ impl<T, P: Produce<T>> Sender<T, P> {
         let mut unsent = Some(value);
         let sent = {
             let mut place = None;
-            wait_for(Single::new(self, &mut place, || self.look_send(&mut unsent)), deadline)
+            wait_for(&mut Single::new(self, &mut place, || self.look_send(&mut unsent)), deadline)
         };
         match (sent, unsent) {
             (Some(Sent::All), _) => Ok(()),
@@ -169,7 +169,7 @@ impl<T, P: Produce<T>> Sender<T, P> {
         if !matches!(sent, Look::Done(_)) {
             let mut place = None;
             let look = || self.look_send_front(&mut unsent);
-            sent = wait_for(Single::new(self, &mut place, look), deadline)
+            sent = wait_for(&mut Single::new(self, &mut place, look), deadline)
                 .map_or(Look::Nothing, Look::Done);
         }
         let count = count - unsent.remaining();

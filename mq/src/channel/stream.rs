@@ -85,12 +85,12 @@ impl<T, P: Produce<T>> SendSink<T, P> {
         if unsent.is_none() {
             return Poll::Ready(Ok(()));
         }
-        poll_for(Single::new(sender, place, || sender.look_send(unsent)), context).map(|sent| {
-            match sent {
+        poll_for(&mut Single::new(sender, place, || sender.look_send(unsent)), context).map(
+            |sent| match sent {
                 Sent::All => Ok(()),
                 Sent::Closed => Err(Closed),
-            }
-        })
+            },
+        )
     }
 }
 

@@ -14,7 +14,7 @@ use crate::sync::spin_loop;
 const BUSY_LOOKS_MAX: u32 = 16;
 
 /// Looks until there is a result, or leaves the task registered.
-pub(crate) fn poll_for<W: Waiter>(mut waiter: W, context: &mut Context<'_>) -> Poll<W::Result> {
+pub(crate) fn poll_for<W: Waiter>(waiter: &mut W, context: &mut Context<'_>) -> Poll<W::Result> {
     let mut busy_looks = 0;
     loop {
         match waiter.look() {

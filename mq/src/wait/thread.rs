@@ -16,7 +16,7 @@ const BUSY_SLEEP: Duration = Duration::from_micros(100);
 
 /// Looks until done or until the deadline (`None`), polling first and then parked.
 #[cold]
-pub(crate) fn wait_for<W: Waiter>(mut waiter: W, deadline: Option<Instant>) -> Option<W::Result> {
+pub(crate) fn wait_for<W: Waiter>(waiter: &mut W, deadline: Option<Instant>) -> Option<W::Result> {
     let mut busy_looks = 0;
     let mut polled = false;
     loop {
@@ -38,7 +38,7 @@ pub(crate) fn wait_for<W: Waiter>(mut waiter: W, deadline: Option<Instant>) -> O
             }
             Look::Nothing => {
                 polled = false;
-                if park(&mut waiter, deadline) {
+                if park(waiter, deadline) {
                     continue;
                 }
             }
