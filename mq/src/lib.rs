@@ -120,13 +120,25 @@ pub mod modelled {
             Self(wait::WaitList::new())
         }
 
-        /// Sleeps while `take` answers `None`; `nothing_yet` looks with SeqCst.
+        /// Sleeps until `take` answers; `nothing_yet` looks with SeqCst.
         pub fn wait_until<R>(
             &self,
             nothing_yet: impl Fn() -> bool,
-            take: impl FnMut() -> Option<R>,
+            mut take: impl FnMut() -> Option<R>,
         ) -> R {
-            wait::modelled_wait(&self.0, nothing_yet, take)
+            let look = || take().map_or(wait::Look::Nothing, wait::Look::Done);
+            wait::wait_alone(&self.0, None, nothing_yet, look).expect("there is no deadline")
+        }
+
+        /// Sleeps and gives up at once, while a peer stands in the way of the last look.
+        pub fn give_up(&self, nothing_yet: impl Fn() -> bool) {
+            let mut first = true;
+            let look = || match std::mem::take(&mut first) {
+                true => wait::Look::<()>::Nothing,
+                false => wait::Look::Busy,
+            };
+            let now = std::time::Instant::now();
+            assert!(wait::wait_alone(&self.0, Some(now), nothing_yet, look).is_none());
         }
 
         pub fn wake(&self, count: usize) {

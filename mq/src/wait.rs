@@ -103,13 +103,14 @@ pub(crate) trait Waiter {
     fn give_up(&mut self);
 }
 
-/// Waits in a list alone, for models.
+/// Waits in a list alone, for models; `None` when the deadline passed.
 #[cfg(loom)]
-pub(crate) fn modelled_wait<R>(
+pub(crate) fn wait_alone<R>(
     list: &WaitList,
+    deadline: Option<std::time::Instant>,
     nothing_yet: impl Fn() -> bool,
-    mut take: impl FnMut() -> Option<R>,
-) -> R {
+    look: impl FnMut() -> Look<R>,
+) -> Option<R> {
     struct Alone<'a, N>(&'a WaitList, Rhythm, N);
     impl<N: Fn() -> bool> Awaited for Alone<'_, N> {
         fn list(&self) -> &WaitList {
@@ -126,6 +127,5 @@ pub(crate) fn modelled_wait<R>(
         }
     }
     let alone = Alone(list, Rhythm::new(spin_limit(SPIN_DEFAULT)), nothing_yet);
-    let look = || take().map_or(Look::Nothing, Look::Done);
-    wait_for(&mut Single::new(&alone, &mut None, look), None).expect("there is no deadline")
+    wait_for(&mut Single::new(&alone, &mut None, look), deadline)
 }

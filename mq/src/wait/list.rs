@@ -14,10 +14,15 @@
 //!   Only the owner, who holds the [`Place`], frees a signalled entry.
 //! * **INV-4** No user code (clone, wake and drop of a task's waker) runs under the lock.
 //!
-//! # Orderings
-//! | name | store | pairs with | else |
+//! # Orderings and steps that models guard (`tests/loom_channel.rs`)
+//! | name | what | pairs with | else |
 //! |---|---|---|---|
-//! | `wait.register` | the count in `enter`, SeqCst, before the waiter's last look | the count's load in `wake`, SeqCst, behind the waker's SeqCst change | both miss each other: a lost wake-up |
+//! | `wait.register` | the count's SeqCst change in `enter`, before the waiter's last look | the count's SeqCst load in `wake`, behind the waker's SeqCst change | both miss each other: a lost wake-up |
+//! | `wait.look-before-enter` | the last look comes behind `enter` (`thread`) | the same | the same |
+//! | `wait.count` | as many are signalled as there is news for | | news and a sleeper at once |
+//! | `wait.stay` | a task's new waker replaces the old one | | the task is woken where it no longer is |
+//! | `wait.stay-again` | a signal that came while the waker was cloned is seen | | the signal is overwritten |
+//! | `wait.give-up`, `wait.abandon` | a signal that was not used is passed on (`single`) | | the signal is swallowed |
 
 use std::mem;
 
@@ -186,10 +191,13 @@ impl WaitList {
             State::Waiting(_) => {}
             State::Signalled | State::Free => return false,
         }
+        if planted("wait.stay") {
+            return true;
+        }
         // Cloning is the task's code (INV-4); the signal may come meanwhile.
         let waker = Waker::Task(waker.clone());
         let mut entries = self.entries.lock();
-        if entries.is_signalled(place.0) {
+        if entries.is_signalled(place.0) && !planted("wait.stay-again") {
             return false;
         }
         let outdated = mem::replace(&mut entries.entries[place.0].state, State::Waiting(waker));
@@ -227,6 +235,9 @@ impl WaitList {
     fn wake_slow(&self, count: usize) {
         // Who comes later has seen the news.
         let mut left = count.min(self.unsignalled.load(Ordering::SeqCst));
+        if planted("wait.count") {
+            left = left.min(1);
+        }
         while left > 0 {
             let mut chosen = [const { None::<Waker> }; WAKES_PER_LOCK];
             let count = self.signal_oldest(&mut chosen[..left.min(WAKES_PER_LOCK)]);

@@ -21,7 +21,7 @@ pub(crate) trait Awaited {
 
     /// Passes a signal on that was taken and not used: news that still is there is for the next.
     fn pass_on(&self) {
-        if !planted("wait.pass-on") && !self.nothing_yet() {
+        if !self.nothing_yet() {
             self.list().wake(1);
         }
     }
@@ -53,7 +53,8 @@ impl<Q: Awaited, F> Drop for Single<'_, Q, F> {
 
 /// Ends a wait at `place`, if there is one, without success.
 pub(crate) fn abandon(queue: &impl Awaited, place: &mut Option<Place>) {
-    if place.take().is_some_and(|place| queue.list().leave(place)) {
+    let signalled = place.take().is_some_and(|place| queue.list().leave(place));
+    if signalled && !planted("wait.abandon") {
         queue.pass_on();
     }
 }
@@ -112,7 +113,7 @@ impl<R, Q: Awaited, F: FnMut() -> Look<R>> Waiter for Single<'_, Q, F> {
 
     fn give_up(&mut self) {
         self.leave();
-        if mem::take(&mut self.signalled) {
+        if mem::take(&mut self.signalled) && !planted("wait.give-up") {
             self.queue.pass_on();
         }
     }
