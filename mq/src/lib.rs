@@ -132,10 +132,11 @@ pub mod modelled {
 
         /// Sleeps and gives up at once, while a peer stands in the way of the last look.
         pub fn give_up(&self, nothing_yet: impl Fn() -> bool) {
-            let mut first = true;
-            let look = || match std::mem::take(&mut first) {
-                true => wait::Look::<()>::Nothing,
-                false => wait::Look::Busy,
+            // Before it polls, before it sleeps, and after.
+            let mut looks = 0;
+            let look = || {
+                looks += 1;
+                if looks <= 2 { wait::Look::<()>::Nothing } else { wait::Look::Busy }
             };
             let now = std::time::Instant::now();
             assert!(wait::wait_alone(&self.0, Some(now), nothing_yet, look).is_none());
