@@ -42,7 +42,7 @@
 //! that by their number, because it compresses once. Compress batches, not messages: 64-byte
 //! messages grow with every codec but a dictionary one, and the ratio of the same records
 //! nearly doubles from 1 KiB to 64 KiB. Measured on one core of a Sapphire Rapids server
-//! (`cargo bench -p quorate-bench --features mq-all --bench compression` repeats it on yours), JSON of
+//! (`cargo bench -p quorate-bench --features codecs --bench compression` measures yours), JSON of
 //! forty words and random numbers; MB/s of raw bytes:
 //!
 //! | input | codec | ratio | compress, open | pays below, one receiver |

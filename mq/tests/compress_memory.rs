@@ -73,25 +73,24 @@ fn input(bytes: usize, seed: u64, values: u64) -> Vec<u8> {
 }
 
 fn dictionary() -> Arc<Dictionary> {
-    Arc::new(Dictionary::new(&input(2_000, 5, 3)).unwrap())
+    Arc::new(Dictionary::new(&input(2_000, 5, 3)).expect("2,000 bytes are allowed"))
 }
 
 /// Every kind of compressor that this build has, by name.
 fn compressors() -> Vec<(&'static str, Compressor)> {
     let always = || Compressor::new(CompressionPolicy::Always);
-    let mut compressors = vec![
+    vec![
         ("off", Compressor::new(CompressionPolicy::Off)),
         ("adaptive", Compressor::new(CompressionPolicy::default())),
         ("lz4", always()),
         ("dictionary", always().with_dictionary(dictionary())),
-    ];
-    #[cfg(feature = "zstd")]
-    compressors.push(("zstd", always().with_zstd(1).unwrap()));
-    compressors
+        #[cfg(feature = "zstd")]
+        ("zstd", always().with_zstd(1).expect("a level in range")),
+    ]
 }
 
 fn decompressor() -> Decompressor {
-    Decompressor::new().with_dictionary(dictionary()).unwrap()
+    Decompressor::new().with_dictionary(dictionary()).expect("only one")
 }
 
 #[test]
