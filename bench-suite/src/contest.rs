@@ -77,7 +77,8 @@ fn contest(
             let figure = summarise(&values().collect::<Vec<_>>(), seed);
             figure.filter(|_| is_one && verified).map(|figure| (*cell, figure))
         });
-        let order = |a: &(&Cell, Interval), b: &(&Cell, Interval)| a.1.median.total_cmp(&b.1.median);
+        let order =
+            |a: &(&Cell, Interval), b: &(&Cell, Interval)| a.1.median.total_cmp(&b.1.median);
         if more_is_better { figures.max_by(order) } else { figures.min_by(order) }
     };
     let (ours, other) = (best(true)?, best(false));
