@@ -88,6 +88,8 @@ pub mod patience;
 pub mod queue;
 #[allow(unsafe_code, reason = "slots are shared by hand-over; invariants in the module")]
 pub mod ring;
+#[allow(unsafe_code, reason = "lanes are shared under their locks; invariants in the module")]
+pub mod sharded;
 #[allow(unsafe_code, reason = "places are shared by hand-over; invariants in the module")]
 pub mod spsc;
 #[allow(unsafe_code, reason = "values are handed over through blocks; invariants in the module")]

@@ -181,6 +181,38 @@ impl<T> Shared<T> {
     }
 }
 
+/// A look at a queue from the side, by threads that hold neither handle.
+pub(crate) struct Onlooker<T>(Arc<Shared<T>>);
+
+impl<T> Onlooker<T> {
+    /// The position behind the newest value; it only grows while nobody closes.
+    #[inline]
+    pub(crate) fn tail(&self) -> usize {
+        self.0.tail.load(SeqCst)
+    }
+
+    /// The position of the oldest value; to be read behind the tail that it is compared with.
+    #[inline]
+    pub(crate) fn head(&self) -> usize {
+        self.0.head.load(SeqCst)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether a pop would do something just now: there are values, or someone closes.
+    #[inline]
+    pub(crate) fn needs_a_pop(&self) -> bool {
+        self.0.tail.load(Relaxed) != self.0.head.load(Relaxed) || self.0.closing.load(Relaxed)
+    }
+
+    /// Lets the producer know that it closes; the consumer decides where.
+    pub(crate) fn announce(&self) {
+        self.0.announce();
+    }
+}
+
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         let tail = self.tail.load(Relaxed);
@@ -404,6 +436,11 @@ pub struct Consumer<T> {
 }
 
 impl<T> Consumer<T> {
+    /// Another view of the queue.
+    pub(crate) fn onlooker(&self) -> Onlooker<T> {
+        Onlooker(self.shared.clone())
+    }
+
     /// Looks at the producer's tail; returns how many values there are from `head` on.
     #[inline(always)]
     fn look_for_values(&self, head: usize) -> Result<usize, PopError> {

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod blocks;
+mod look;
 mod slots;
 #[cfg(test)]
 mod tests;

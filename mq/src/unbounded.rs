@@ -1,6 +1,89 @@
 //! An unbounded queue for many producers and many consumers, lock-free in the strict sense.
 //!
+<<<<<<< HEAD
 //! HEADER
+=======
+//! # How it works
+//! The queue is a list of *segments*. A segment has a row of *places* for values and, apart from
+//! it, an *order*: a row of small cells, each empty, or a *run* (first place, length), or an end
+//! mark. A producer reserves places ahead (one `fetch_add` for up to 64), moves values into them,
+//! where nobody looks, and then **publishes** the run with one compare-and-swap of the first empty
+//! cell. That one step is the whole push: a value is in the queue or it is not, no cell is ever
+//! claimed and unfilled, and a producer that stops leaves nothing that others would have to wait
+//! for. A consumer reads the run at the front, and **claims** with one compare-and-swap of the
+//! front as many values as it wants, across several runs when it takes a batch; then the values
+//! are its own, and nobody waits until it has moved them out.
+//!
+//! When the places of a segment are used up a producer links the next segment and sets the end
+//! mark *sealed*; closing the queue sets the end mark *closed*. Since end marks are cells of the
+//! order like the values, both happen between two pushes and need no further agreement.
+//!
+//! Places are used once in the life of a segment. A drained segment is reused as soon as no handle
+//! names it: while the backlog stays below a segment's capacity two segments take turns, stay in
+//! the cache, and nothing is allocated. While it is larger, each next segment is twice as large,
+//! up to a maximum; when segments prove far too large, half. After a burst the drained segments
+//! are freed, but for the one in use and two spare ones.
+//!
+//! Segments linked into a queue are those of Michael and Scott (1996) and LCRQ (Morrison and Afek,
+//! 2013); who may free them is settled by hazard pointers (Michael, 2004), one per handle, set
+//! when a handle goes on to another segment, not per operation. To publish values that lie
+//! elsewhere by one small word is what SCQ (Nikolaev, 2019) does with its second ring; here the
+//! places need no queue of their own, since a segment's are used once.
+//!
+//! # Progress
+//! With a thread stopped for ever at any instruction:
+//!
+//! | operation | own steps | the others | allocates or frees |
+//! |---|---|---|---|
+//! | `try_push`, `push_front` | lock-free: repeats a step only after another thread completed a push, a close, or a segment | go on | a segment at a segment's end, when no spare one fits |
+//! | `try_pop`, `pop_batch`, `would_wait` | lock-free: repeats a step only after another thread completed a pop or a segment; never waits for a producer, never answers `Busy` | go on | frees segments at a segment's end |
+//! | `close` | lock-free | go on | no |
+//! | `len`, `is_closed`, `slots`, `looks_filled` | wait-free (`len` in the number of handles) | go on | no |
+//! | `clone` | lock-free | go on | a record, when none is free |
+//! | dropping a handle | lock-free; the last one drops all values | go on | frees segments |
+//!
+//! What a stopped thread keeps is memory: the segment that it names, the places that it reserved,
+//! and what it was about to free. The allocator's own locks are not covered by the table: a
+//! thread that is stopped inside the allocator may stop all others there, at a segment's end; in
+//! the steady state nobody goes there. When the allocator refuses a segment the process is
+//! aborted, as by `Vec`.
+//!
+//! # Invariants
+//! * **INV-1** A place is reserved once in the life of a segment, by one handle, which alone
+//!   touches it until it publishes it, once, or leaves it unused.
+//! * **INV-2** Cells are set once, from the first to the last without gaps: by compare-and-swap
+//!   from empty, by a thread that has acquired what all cells before it say and found no end mark.
+//!   There is one cell more than places and a run has a place at least, so that whoever holds a
+//!   reserved place finds a cell before the last, and the last can only be an end mark.
+//! * **INV-3** The front moves forward only, by compare-and-swap, over runs that the mover has
+//!   acquired; so a value is claimed once, and its place is the claimant's from then on.
+//! * **INV-4** "Empty" and "closed" are answered when the cell at the front was empty, or an end
+//!   mark, at a moment after the front was read: by INV-2 nothing was pushed behind it, by INV-3
+//!   everything before it was claimed.
+//! * **INV-5** A segment is linked before the one before it is sealed, and entered after; so
+//!   "sealed" always has a next segment. The tail leaves a segment before the head does.
+//! * **INV-6** A segment that a handle names, and that was in the list (head or tail pointed to
+//!   it) after it was named, is neither reused nor freed until the handle names another.
+//! * **INV-7** A segment that is not linked yet, or was taken out of the retired or the spare ones,
+//!   belongs to one thread. Who moves the head off a segment retires it, once.
+//! * **INV-8** Marks are published and read with SeqCst, so that a waiter that registers with
+//!   SeqCst before it looks misses no push and no close (see `wait`).
+//!
+//! # Orderings
+//! | named store | pairs with | for |
+//! |---|---|---|
+//! | `publish` of a mark | `read` of a mark | INV-3: the values of the run |
+//! | `leave`: another segment is named | `left`: the names are read | INV-6: what was done in a segment comes before its reuse |
+//! | `protect-fence` between naming and looking again | `reclaim-fence` between unlinking and reading the names | INV-6: one of the two sees the other |
+//! | `record-added` | `record-seen` | `hazard` INV-1 |
+//! | `record-free` | `record-taken` | `hazard` INV-2: the counts go on |
+//!
+//! Orderings without a name are needed too, but a model cannot show it, because the fences above
+//! (and the one that models a SeqCst access) are stronger there than what ships: release and
+//! acquire of head, tail, link, hint, and of the retired and spare segments. Each says at its
+//! place what it is for. The models are in `tests/loom_unbounded.rs`.
+
+>>>>>>> main
 use std::{cell::Cell, fmt, mem::size_of};
 
 use self::{
@@ -10,7 +93,7 @@ use self::{
 };
 use crate::{
     queue::{CapacityError, Consume, FrontDrain, Handle, PopError, Produce, PushError},
-    sync::{Arc, spin_loop},
+    sync::{Arc, planted, spin_loop},
 };
 
 mod hazard;
@@ -249,7 +332,9 @@ impl<T> Producer<T> {
             return Err(Refused);
         }
         // Linked first, so that a sealed segment always has a next one (INV-5).
-        self.seat.list.link_next(self.seat.segment());
+        if !planted("unbounded.seal-before-link") {
+            self.seat.list.link_next(self.seat.segment());
+        }
         match self.put_last(Mark::Sealed) {
             Ok(()) | Err(Refusal::Sealed) => {
                 self.enter_next();
@@ -421,6 +506,7 @@ impl<T> Consume<T> for Consumer<T> {
             let front = segment.front();
             match segment.mark(front.index) {
                 Mark::Run { place, length } => {
+                    segment.fetch_ahead(front.index, place + front.taken);
                     if segment.claim(front, front.after(1, length)) {
                         self.seat.record().count_popped(1);
                         // SAFETY: published and claimed by us (INV-3).
@@ -554,11 +640,10 @@ handle! { Producer Consumer }
 /// operations done before the line moves. Bounded, so that it costs time and no guarantee.
 #[inline]
 fn stand_back() {
-    #[cfg(not(loom))]
     for _ in 0..STAND_BACK_SPINS {
         spin_loop();
     }
 }
 
-/// About a third of a microsecond.
-const STAND_BACK_SPINS: usize = 32;
+/// About a third of a microsecond; none in a model, where a spin is a chance to go on.
+const STAND_BACK_SPINS: usize = if cfg!(loom) { 0 } else { 32 };

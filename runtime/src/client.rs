@@ -10,9 +10,11 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use quorate_mq::strict::HANDLES_MAX;
 use quorate_mq::{Receiver, RecvTimeoutError, bounded};
 use quorate_smr::auth::{Authenticator, ClientAuthenticator};
 use quorate_smr::batch::COMMAND_BYTES_MAX;
@@ -22,9 +24,10 @@ pub use self::outcome::{CallError, ClientError, Completion, Reply, SubmitError, 
 use self::session::{Outcome, Session};
 use crate::answer::READ_BIT;
 use crate::chunk::ChunkBuilder;
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, WORKERS_MAX};
 use crate::message::{ClientMessage, Notice};
 use crate::placement::Stage;
+use crate::queues::QueueKind;
 use crate::shared::{Address, Addressee, Shared};
 
 mod outcome;
@@ -54,8 +57,32 @@ pub(crate) struct Opening<P: Protocol> {
 
 type Proofs<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Message>>::Client;
 
+/// Clients that are open at once, at most, over queues of [`QueueKind::Strict`].
+pub const STRICT_CLIENTS_MAX: usize = HANDLES_MAX - WORKERS_MAX - 1;
+
+/// One open client, counted while it lives.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>, kind: QueueKind) -> Result<Self, ClientError> {
+        let counted = Self(shared.clone());
+        let before = shared.clients.fetch_add(1, Ordering::Relaxed);
+        if kind == QueueKind::Strict && before >= STRICT_CLIENTS_MAX {
+            return Err(ClientError::TooMany(STRICT_CLIENTS_MAX));
+        }
+        Ok(counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A client of a [`crate::Cluster`].
 pub struct Client<P: Protocol> {
+    _counted: Counted,
     shared: Arc<Shared>,
     addresses: Vec<Address<P>>,
     config: Arc<ClusterConfig<P>>,
@@ -91,8 +118,10 @@ impl<P: Protocol> Client<P> {
         let identity = fixed.unwrap_or(ClientId::NONE);
         let proofs: Option<Vec<_>> = auths.iter().map(|auth| auth.client(identity)).collect();
         let proofs = proofs.ok_or(used_up)?;
+        let counted = Counted::new(&shared, config.queues.kind)?;
         let (sender, inbox) = bounded(config.queues.answers)?;
         let mut client = Self {
+            _counted: counted,
             proofs,
             inbox,
             sessions: Vec::new(),

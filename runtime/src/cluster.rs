@@ -22,6 +22,7 @@ use crate::message::{Control, WorkerView};
 use crate::node::ProtocolStage;
 use crate::placement::{NodeIndex, Placement, Stage};
 use crate::ports::{Identity, Ports};
+use crate::queues;
 use crate::report::{ClusterReport, ClusterStatus, NodeReport, WorkerReport};
 use crate::shared::{Address, Shared};
 use crate::worker::{Inbox, JournalStage, Worker};
@@ -382,12 +383,12 @@ impl<P: Protocol, S: StateMachine> Parts<P, S> {
         let (mut addresses, mut controls, mut inboxes) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..placement.workers() {
             let doorbell = Doorbell::new();
+            let kind = config.queues.kind;
             let (clients, from_clients) =
-                bounded_with_doorbell(config.queues.client_messages, &doorbell)?;
-            let (peers, from_peers) =
-                bounded_with_doorbell(config.queues.peer_messages, &doorbell)?;
+                queues::open(kind, config.queues.client_messages, &doorbell)?;
+            let (peers, from_peers) = queues::open(kind, config.queues.peer_messages, &doorbell)?;
             let hands = HANDS_PER_NODE * placement.nodes();
-            let (internal, from_internal) = bounded_with_doorbell(hands, &doorbell)?;
+            let (internal, from_internal) = queues::open(kind, hands, &doorbell)?;
             let (control, from_control) = bounded_with_doorbell(CONTROL_CAPACITY, &doorbell)?;
             addresses.push(Address { clients, peers, internal });
             controls.push(control);

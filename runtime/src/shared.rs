@@ -13,12 +13,13 @@ use crate::clock::Clock;
 use crate::config::Transport;
 use crate::message::{ClientMessage, Internal, Notice, PeerMessage};
 use crate::placement::Placement;
+use crate::queues::Sending;
 
 /// The sending ends of one worker's queues. A thread sends through its own copies.
 pub(crate) struct Address<P: Protocol> {
-    pub(crate) clients: Sender<ClientMessage>,
-    pub(crate) peers: Sender<PeerMessage<P>>,
-    pub(crate) internal: Sender<Internal<P>>,
+    pub(crate) clients: Sending<ClientMessage>,
+    pub(crate) peers: Sending<PeerMessage<P>>,
+    pub(crate) internal: Sending<Internal<P>>,
 }
 
 impl<P: Protocol> Clone for Address<P> {
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) links: Links,
+    /// Clients that are open: each holds a sender to each worker.
+    pub(crate) clients: AtomicUsize,
     router: KeyHash,
     nonces: AtomicU64,
 }
@@ -56,6 +59,7 @@ impl Shared {
             clock: Clock::start(),
             registry: Registry::default(),
             links: Links::new(replicas),
+            clients: AtomicUsize::new(0),
             router,
             nonces: AtomicU64::new(1),
         }

@@ -50,6 +50,10 @@ impl<A: Handle, B: Handle> Handle for Either<A, B> {
     fn capacity(&self) -> Option<usize> {
         each!(self, handle => handle.capacity())
     }
+
+    fn settle(&self) {
+        each!(self, handle => handle.settle());
+    }
 }
 
 impl<T, A: Produce<T>, B: Produce<T>> Produce<T> for Either<A, B> {

@@ -31,7 +31,7 @@ impl<T> Ring<T> {
         guess: &mut Word,
         wanted: u64,
     ) -> Result<(Word, u64), PushError<()>> {
-        let wanted = wanted.min(self.slots.circle.capacity());
+        let wanted = if wanted == 1 { 1 } else { wanted.min(self.slots.circle.capacity()) };
         let backoff = Backoff::new();
         let mut is_guess = true;
         loop {
@@ -39,11 +39,10 @@ impl<T> Ring<T> {
             if tail.is_closed() {
                 return Err(PushError::Closed(()));
             }
-            let (next, count) = self.slots.reach(tail, wanted, Kind::Free);
-            if count == 0 {
+            let Some((next, count)) = self.slots.reach(tail, wanted, Kind::Free) else {
                 *guess = self.no_room(tail)?;
                 continue;
-            }
+            };
             let success = order("ring.claim-tail", Ordering::SeqCst);
             match self.tail.compare_exchange(tail.0, next.0, success, Ordering::Relaxed) {
                 Ok(_) => {
@@ -95,16 +94,15 @@ impl<T> Ring<T> {
         wanted: u64,
         mut before_claim: impl FnMut(usize),
     ) -> Result<(Word, u64), PopError> {
-        let wanted = wanted.min(self.slots.circle.capacity());
+        let wanted = if wanted == 1 { 1 } else { wanted.min(self.slots.circle.capacity()) };
         let backoff = Backoff::new();
         let mut is_guess = true;
         loop {
             let head = *guess;
-            let (next, count) = self.slots.reach(head, wanted, Kind::Filled);
-            if count == 0 {
+            let Some((next, count)) = self.slots.reach(head, wanted, Kind::Filled) else {
                 *guess = self.no_value(head)?;
                 continue;
-            }
+            };
             before_claim(count as usize);
             let success = order("ring.claim-head", Ordering::SeqCst);
             match self.head.compare_exchange(head.0, next.0, success, Ordering::Relaxed) {

@@ -183,26 +183,52 @@ impl<T> Slots<T> {
         }
     }
 
-    /// How far a claim reaches that wants `wanted` positions of `kind` from `word` on: the word
-    /// behind it, and how many. The acquire pairs with the release of whoever published the run.
+    /// How far a claim of one position of `kind` reaches: the word behind it.
+    ///
+    /// As [`Slots::reach`] with `wanted` 1; the common case, a run of one, is told by a comparison
+    /// alone, so that a processor that guesses its outcome need not wait for the stamp in order
+    /// to know the next word.
     #[inline(always)]
-    pub(super) fn reach(&self, word: Word, wanted: u64, kind: Kind) -> (Word, u64) {
+    fn reach_one(&self, word: Word, kind: Kind) -> Option<Word> {
+        let position = word.position();
+        let behind = self.circle.advance(position, 1);
+        if word.rest() > 0 {
+            return Some(Word::new(behind, word.rest() - 1));
+        }
+        let stamp = Stamp(self.stamp(position).load(Self::see(kind)));
+        if stamp == Stamp::new(position, kind, 1) {
+            return Some(Word::new(behind, 0));
+        }
+        stamp.length_at(position, kind).map(|length| Word::new(behind, length - 1))
+    }
+
+    #[inline(always)]
+    fn see(kind: Kind) -> Ordering {
+        match kind {
+            Kind::Free => order("ring.see-free", Ordering::Acquire),
+            Kind::Filled => order("ring.see-filled", Ordering::Acquire),
+        }
+    }
+
+    /// How far a claim reaches that wants `wanted` positions of `kind` from `word` on: the word
+    /// behind it, and how many; `None` when not even one can be had. The acquire pairs with the release of whoever published the run.
+    #[inline(always)]
+    pub(super) fn reach(&self, word: Word, wanted: u64, kind: Kind) -> Option<(Word, u64)> {
+        if wanted == 1 {
+            return self.reach_one(word, kind).map(|next| (next, 1));
+        }
         let mut count = word.rest().min(wanted);
         let mut rest = word.rest() - count;
         let mut position = self.circle.advance(word.position(), count);
-        let ordering = match kind {
-            Kind::Free => order("ring.see-free", Ordering::Acquire),
-            Kind::Filled => order("ring.see-filled", Ordering::Acquire),
-        };
         while count < wanted {
-            let stamp = Stamp(self.stamp(position).load(ordering));
+            let stamp = Stamp(self.stamp(position).load(Self::see(kind)));
             let Some(length) = stamp.length_at(position, kind) else { break };
             let taken = length.min(wanted - count);
             rest = length - taken;
             count += taken;
             position = self.circle.advance(position, taken);
         }
-        (Word::new(position, rest), count)
+        (count > 0).then(|| (Word::new(position, rest), count))
     }
 
     /// Whether the next position is of `kind`, as far as a glance tells.

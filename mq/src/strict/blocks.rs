@@ -44,6 +44,7 @@ use std::{collections::TryReserveError, marker::PhantomData, ptr};
 
 use crossbeam_utils::CachePadded;
 
+use super::look::look;
 use crate::{
     cells::Cells,
     sync::{AtomicPtr, AtomicU32, AtomicU64, Monitor, Ordering, order, planted},
@@ -327,7 +328,7 @@ impl<T> Blocks<T> {
     #[inline]
     pub(super) fn length(&self, cell: u64) -> u64 {
         let (word, shift) = self.length_word(cell);
-        word.load(order("strict.length", Ordering::Acquire)) >> shift & 0xFF
+        look(word, order("strict.length", Ordering::Acquire)) >> shift & 0xFF
     }
 
     #[inline(always)]

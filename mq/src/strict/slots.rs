@@ -9,7 +9,10 @@ use std::cell::Cell;
 
 use crossbeam_utils::CachePadded;
 
-use super::blocks::{BLOCK_CELLS_MAX, Blocks, HANDLES_MAX, LENGTH_CELLS, SPAN_MAX, block_cells};
+use super::{
+    blocks::{BLOCK_CELLS_MAX, Blocks, HANDLES_MAX, LENGTH_CELLS, SPAN_MAX, block_cells},
+    look::look,
+};
 use crate::{
     queue::{CapacityError, PopError, PushError},
     sync::{AtomicBool, AtomicU64, Ordering, order, planted, seq_cst_access_fence},
@@ -183,9 +186,7 @@ impl<T> Slots<T> {
             let run = self.describe(cell, count) | self.lap(position) << self.run_bits;
             let ordering = order("strict.publish", Ordering::SeqCst);
             if slot.compare_exchange(word, run, ordering, Ordering::Relaxed).is_ok() {
-                if !planted("strict.publish-fence") {
-                    seq_cst_access_fence();
-                }
+                handshake_fence(&["strict.publish-fence", "strict.publish"]);
                 tail.set(position + count);
                 return Ok(count);
             }
@@ -239,7 +240,7 @@ impl<T> Slots<T> {
         let mut head = remembered.get();
         loop {
             let position = head >> TAKEN_BITS;
-            let word = self.slot(position).load(order("strict.observe", Ordering::SeqCst));
+            let word = look(self.slot(position), order("strict.observe", Ordering::SeqCst));
             if word >> self.run_bits != self.lap(position) || self.is_mark(word) {
                 head = self.nothing_at(head, word)?;
                 remembered.set(head);
@@ -301,7 +302,7 @@ impl<T> Slots<T> {
         claim.runs = 0;
         claim.count = 0;
         while claim.runs < CLAIM_RUNS_MAX && claim.count < wanted {
-            let word = self.slot(position).load(order("strict.observe", Ordering::SeqCst));
+            let word = look(self.slot(position), order("strict.observe", Ordering::SeqCst));
             if claim.runs == 0 {
                 first = word;
             }
@@ -352,9 +353,7 @@ impl<T> Slots<T> {
     fn move_head(&self, head: u64, next: u64) -> Result<(), u64> {
         let ordering = order("strict.claim", Ordering::SeqCst);
         self.head.compare_exchange(head, next, ordering, Ordering::Acquire)?;
-        if !planted("strict.claim-fence") {
-            seq_cst_access_fence();
-        }
+        handshake_fence(&["strict.claim-fence", "strict.observe"]);
         Ok(())
     }
 
@@ -384,7 +383,7 @@ impl<T> Slots<T> {
             let mark = self.lap(tail) << self.run_bits | ((1 << self.cell_bits) - 1);
             let slot = self.slot(tail);
             if slot.compare_exchange(word, mark, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
-                seq_cst_access_fence();
+                handshake_fence(&["strict.close-fence"]);
                 self.closed.store(true, Ordering::SeqCst);
                 return true;
             }
@@ -450,11 +449,14 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Takes the next value while nobody else has a handle.
-    fn pop_alone(&mut self) -> Option<T> {
-        let cell = self.claim_one(&Cell::new(self.recent_head())).ok()?;
-        // SAFETY: the claim made the value ours (INV-3).
-        Some(unsafe { self.blocks.read(cell) })
+    /// Drops the next value, which there is, while nobody else has a handle. Apart, because a
+    /// value may be larger than the stack of a thread that has an empty queue to drop.
+    #[inline(never)]
+    fn drop_next(&mut self) {
+        if let Ok(cell) = self.claim_one(&Cell::new(self.recent_head())) {
+            // SAFETY: the claim made the value ours (INV-3).
+            drop(unsafe { self.blocks.read(cell) });
+        }
     }
 }
 
@@ -464,9 +466,9 @@ impl<T> Drop for Slots<T> {
         struct Rest<'a, T>(&'a mut Slots<T>);
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {
-                while let Some(value) = self.0.pop_alone() {
+                while self.0.len(self.0.recent_tail()) > 0 {
                     let rest = Rest(self.0);
-                    drop(value);
+                    rest.0.drop_next();
                     std::mem::forget(rest);
                 }
             }
@@ -478,5 +480,14 @@ impl<T> Drop for Slots<T> {
 impl Default for Claim {
     fn default() -> Self {
         Self { pieces: [Piece::default(); CLAIM_RUNS_MAX], runs: 0, count: 0 }
+    }
+}
+
+/// The fence of a handshake that loom needs spelled out (see `sync`); it would hide that an
+/// ordering of the same operation is weakened, and goes with it. Nothing in a normal build.
+#[inline(always)]
+fn handshake_fence(names: &[&'static str]) {
+    if !names.iter().any(|name| planted(name)) {
+        seq_cst_access_fence();
     }
 }

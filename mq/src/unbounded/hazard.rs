@@ -14,7 +14,7 @@ use std::ptr;
 use crossbeam_utils::CachePadded;
 
 use super::segment::Segment;
-use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, Ordering, fence, order, planted};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, Ordering, UnsafeCell, fence, order, planted};
 
 /// What a handle tells the others.
 pub(super) struct Record<T> {
@@ -23,7 +23,8 @@ pub(super) struct Record<T> {
     /// How many values this record's handles have pushed, and popped.
     pushed: AtomicU64,
     popped: AtomicU64,
-    next: *mut CachePadded<Record<T>>,
+    /// The record that was added before; set once, before this one is in the list.
+    next: UnsafeCell<*mut CachePadded<Record<T>>>,
 }
 
 impl<T> Record<T> {
@@ -91,16 +92,17 @@ impl<T> Records<T> {
             used: AtomicBool::new(true),
             pushed: AtomicU64::new(0),
             popped: AtomicU64::new(0),
-            next: ptr::null_mut(),
+            next: UnsafeCell::new(ptr::null_mut()),
         })));
+        // SAFETY: just made, and freed with the list only (INV-1).
+        let shared = unsafe { &*record };
         let mut first = self.first.load(Ordering::Relaxed);
         loop {
-            // SAFETY: the record is not in the list yet, so that it is ours alone.
-            unsafe { &mut *record }.next = first;
+            // SAFETY: the record is not in the list yet, so that the field is ours alone.
+            shared.next.with_mut(|next| unsafe { *next = first });
             let success = order("unbounded.record-added", Ordering::Release);
             match self.first.compare_exchange(first, record, success, Ordering::Relaxed) {
-                // SAFETY: INV-1.
-                Ok(_) => return unsafe { &**record },
+                Ok(_) => return &**shared,
                 Err(now) => first = now,
             }
         }
@@ -127,7 +129,8 @@ impl<T> Records<T> {
         std::iter::from_fn(move || {
             // SAFETY: null or a record of the list (INV-1).
             let record = unsafe { next.as_ref() }?;
-            next = record.next;
+            // SAFETY: not written any more since the record is in the list.
+            next = record.next.with(|next| unsafe { *next });
             Some(&**record)
         })
     }
@@ -138,7 +141,9 @@ impl<T> Drop for Records<T> {
         let mut next = self.first.load(Ordering::Relaxed);
         while !next.is_null() {
             // SAFETY: made by a box in `join`, and nobody has a handle any more.
-            next = unsafe { Box::from_raw(next) }.next;
+            let record = unsafe { Box::from_raw(next) };
+            // SAFETY: as above.
+            next = record.next.with(|next| unsafe { *next });
         }
     }
 }

@@ -6,7 +6,7 @@
 //! Left to others: pushing and popping inside a segment (`segment`, and the handles above).
 //!
 //! # Invariants
-//! As numbered in [`super`]: this file keeps INV-5 to INV-8.
+//! As numbered in [`super`]: this file keeps INV-5 to INV-7.
 
 use std::{alloc::handle_alloc_error, mem, ptr};
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     queue::CapacityError,
-    sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence, order, planted},
+    sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence, planted},
 };
 
 /// How many drained segments are kept for reuse; with the one in use they are what a queue holds
@@ -118,8 +118,14 @@ impl<T> List<T> {
     /// new first one. The one who moved the head retires the segment.
     pub(super) fn advance(&self, record: &Record<T>, drained: *mut Segment<T>) -> *mut Segment<T> {
         let next = self.pass_tail(drained);
+<<<<<<< HEAD
         let success = order("unbounded.head-moved", Ordering::Release);
         let moved = self.head.compare_exchange(drained, next, success, Ordering::Relaxed).is_ok();
+=======
+        // Release: whoever enters the next segment by the head finds it made, or cleared.
+        let moved =
+            self.head.compare_exchange(drained, next, Ordering::Release, Ordering::Relaxed).is_ok();
+>>>>>>> main
         let first = record.protect(&self.head);
         if moved {
             self.retire(drained);
@@ -132,11 +138,12 @@ impl<T> List<T> {
     /// the next one, which may be gone already unless `sealed` is still in the list.
     fn pass_tail(&self, sealed: *mut Segment<T>) -> *mut Segment<T> {
         // SAFETY: the caller names it (INV-6).
-        let next = unsafe { &*sealed }.next.load(order("unbounded.link-seen", Ordering::Acquire));
+        // Acquire and release, so that whoever enters by the tail finds the segment made.
+        let next = unsafe { &*sealed }.next.load(Ordering::Acquire);
         debug_assert!(!next.is_null(), "linked before it was sealed (INV-5)");
         if !planted("unbounded.tail-behind-head") {
-            let success = order("unbounded.tail-moved", Ordering::Release);
-            let _ = self.tail.compare_exchange(sealed, next, success, Ordering::Relaxed);
+            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
+            let _ = self.tail.compare_exchange(sealed, next, success, failure);
         }
         next
     }
@@ -147,9 +154,14 @@ impl<T> List<T> {
             return;
         }
         let next = self.fresh();
+<<<<<<< HEAD
         let success = order("unbounded.link", Ordering::Release);
         let linked =
             segment.next.compare_exchange(ptr::null_mut(), next, success, Ordering::Relaxed);
+=======
+        let (success, failure) = (Ordering::Release, Ordering::Relaxed);
+        let linked = segment.next.compare_exchange(ptr::null_mut(), next, success, failure);
+>>>>>>> main
         if linked.is_err() {
             self.keep_or_free(next);
         }
@@ -220,8 +232,8 @@ impl<T> List<T> {
             if spare.load(Ordering::Relaxed).is_null() {
                 return None;
             }
-            let taken =
-                spare.swap(ptr::null_mut(), order("unbounded.spare-taken", Ordering::Acquire));
+            // Acquire and release: what its last user did comes before its reuse.
+            let taken = spare.swap(ptr::null_mut(), Ordering::Acquire);
             (!taken.is_null()).then_some(taken)
         })
     }
@@ -233,11 +245,9 @@ impl<T> List<T> {
         let wanted = capacity == self.capacity_next.load(Ordering::Relaxed);
         let kept = wanted
             && self.spares.iter().any(|spare| {
-                let success = order("unbounded.spare-kept", Ordering::Release);
+                let (success, failure) = (Ordering::Release, Ordering::Relaxed);
                 spare.load(Ordering::Relaxed).is_null()
-                    && spare
-                        .compare_exchange(ptr::null_mut(), segment, success, Ordering::Relaxed)
-                        .is_ok()
+                    && spare.compare_exchange(ptr::null_mut(), segment, success, failure).is_ok()
             });
         if !kept {
             self.free(segment);
@@ -257,8 +267,8 @@ impl<T> List<T> {
         loop {
             // SAFETY: alive, since only we retire it; nobody else uses this field (INV-7).
             unsafe { &*segment }.retired_next.store(first, Ordering::Relaxed);
-            let success = order("unbounded.retired", Ordering::Release);
-            match self.retired.compare_exchange(first, segment, success, Ordering::Relaxed) {
+            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
+            match self.retired.compare_exchange(first, segment, success, failure) {
                 Ok(_) => return,
                 Err(now) => first = now,
             }
@@ -270,8 +280,7 @@ impl<T> List<T> {
         if self.retired.load(Ordering::Relaxed).is_null() {
             return;
         }
-        let acquire = order("unbounded.retired-taken", Ordering::Acquire);
-        let mut next = self.retired.swap(ptr::null_mut(), acquire);
+        let mut next = self.retired.swap(ptr::null_mut(), Ordering::Acquire);
         // Either we see the name, or the one who names sees that head and tail have moved.
         if !planted("unbounded.reclaim-fence") {
             fence(Ordering::SeqCst);

@@ -5,15 +5,18 @@
 //! Left to others: who may touch a segment at all (`list`), and moving values (the handles).
 //!
 //! # Invariants
-//! As numbered in [`super`]: this file keeps INV-1 to INV-4.
+//! As numbered in [`super`]: this file keeps INV-1 to INV-4 and INV-8.
 
 use std::{alloc::Layout, mem::size_of, ptr};
 
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    cells::Cells,
-    sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, order},
+    cells::{Cells, prefetch},
+    sync::{
+        AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, order, planted,
+        seq_cst_access_fence,
+    },
 };
 
 /// The most places of one segment: a place is 16 bits of a mark.
@@ -27,6 +30,9 @@ pub(super) const RUN_MAX: usize = (1 << 15) - 1;
 const HINT_INTERVAL: usize = 16;
 #[cfg(loom)]
 const HINT_INTERVAL: usize = 1;
+
+/// How far ahead of a consumer its lines are fetched, in values.
+const FETCH_AHEAD: usize = 32;
 
 const EMPTY: u32 = 0;
 const SEALED: u32 = 1;
@@ -111,6 +117,7 @@ struct Back {
     reserved: AtomicUsize,
 }
 
+/// A segment of the list.
 pub(super) struct Segment<T> {
     front: CachePadded<AtomicU64>,
     back: CachePadded<Back>,
@@ -182,34 +189,34 @@ impl<T> Segment<T> {
     /// A cell before which no cell is empty.
     #[inline]
     pub(super) fn hint(&self) -> usize {
-        self.back.hint.load(order("unbounded.hint-seen", Ordering::Acquire))
+        // Acquire: whoever publishes at the hint has acquired what lies before it (INV-2).
+        self.back.hint.load(Ordering::Acquire)
     }
 
     /// Sets an empty cell, before which none is empty; otherwise says what the cell holds.
     #[inline(always)]
     pub(super) fn put(&self, index: usize, mark: Mark) -> Result<(), Mark> {
-        // SeqCst as the queue's side of the handshake with a waiter (INV-5).
-        let cell = self.cell(index);
-        let (success, failure) = (
-            order("unbounded.publish", Ordering::SeqCst),
-            order("unbounded.passed", Ordering::Acquire),
-        );
-        match cell.compare_exchange(EMPTY, mark.encode(), success, failure) {
-            Ok(_) => {
-                crate::sync::seq_cst_access_fence();
-                if (index + 1) % HINT_INTERVAL == 0 {
-                    self.back.hint.store(index + 1, order("unbounded.hint-set", Ordering::Release));
-                }
-                Ok(())
-            }
-            Err(word) => Err(Mark::decode(word)),
+        // SeqCst as the queue's side of the handshake with a waiter (INV-8); acquire on failure,
+        // so that whoever passes the cell has acquired what it says (INV-2).
+        let success = order("unbounded.publish", Ordering::SeqCst);
+        let put =
+            self.cell(index).compare_exchange(EMPTY, mark.encode(), success, Ordering::Acquire);
+        if let Err(word) = put {
+            return Err(Mark::decode(word));
         }
+        seq_cst_access_fence();
+        // Never past an end mark: behind it every cell is empty, for ever.
+        let more = matches!(mark, Mark::Run { .. }) || planted("unbounded.hint-past-end");
+        if more && (index + 1).is_multiple_of(HINT_INTERVAL) {
+            self.back.hint.store(index + 1, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// What a cell says.
     #[inline(always)]
     pub(super) fn mark(&self, index: usize) -> Mark {
-        // SeqCst as a waiter's side of the handshake (INV-5).
+        // SeqCst as a waiter's side of the handshake (INV-8).
         Mark::decode(self.cell(index).load(order("unbounded.read", Ordering::SeqCst)))
     }
 
@@ -225,8 +232,7 @@ impl<T> Segment<T> {
         Front::decode(self.front.load(Ordering::Relaxed))
     }
 
-    /// Claims the values between two fronts for the caller alone; otherwise says where the front
-    /// is.
+    /// Claims the values between two fronts for the caller alone; false when the front has moved.
     #[inline(always)]
     pub(super) fn claim(&self, from: Front, to: Front) -> bool {
         // Atomicity is all that is asked: the values were acquired with their marks, and the
@@ -234,6 +240,14 @@ impl<T> Segment<T> {
         self.front
             .compare_exchange(from.encode(), to.encode(), Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
+    }
+
+    /// Fetches what a consumer at this cell and place needs after a few more pops, so that the
+    /// lines are on their way from the producer's cache while it works; a hint and nothing more.
+    #[inline(always)]
+    pub(super) fn fetch_ahead(&self, index: usize, place: usize) {
+        prefetch(self.order.as_ptr().wrapping_add(index + FETCH_AHEAD));
+        self.places.prefetch(place + FETCH_AHEAD);
     }
 
     #[inline(always)]
