@@ -1,8 +1,5 @@
 //! An unbounded queue for many producers and many consumers, lock-free in the strict sense.
 //!
-<<<<<<< HEAD
-//! HEADER
-=======
 //! # How it works
 //! The queue is a list of *segments*. A segment has a row of *places* for values and, apart from
 //! it, an *order*: a row of small cells, each empty, or a *run* (first place, length), or an end
@@ -83,7 +80,6 @@
 //! acquire of head, tail, link, hint, and of the retired and spare segments. Each says at its
 //! place what it is for. The models are in `tests/loom_unbounded.rs`.
 
->>>>>>> main
 use std::{cell::Cell, fmt, mem::size_of};
 
 use self::{

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use quorate_mq::partition::KeyHash;
+use quorate_mq::partition::SlotTable;
 use quorate_mq::{Doorbell, Sender, bounded, bounded_with_doorbell};
 use quorate_smr::{
     Admin, ClientId, Executor, GroupId, Protocol, Reason, ReplicaId, ReplicaSet, Seed, Setup,
@@ -374,7 +374,7 @@ impl<P: Protocol, S: StateMachine> Parts<P, S> {
     fn open(config: &ClusterConfig<P>) -> Result<Self, StartError> {
         let placement =
             Placement::new(config.layout, config.replicas, config.groups, config.workers);
-        let router = KeyHash::new(config.groups).map_err(|_| StartError::OutOfRange {
+        let router = SlotTable::new(config.groups).map_err(|_| StartError::OutOfRange {
             what: "groups",
             value: config.groups,
             min: 1,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use quorate_mq::Sender;
-use quorate_mq::partition::{KeyHash, Placement as _};
+use quorate_mq::partition::{SlotTable, Placement as _};
 use quorate_smr::{ClientId, ClusterId, GroupId, Protocol, ReplicaId, RequestSeq};
 
 use crate::clock::Clock;
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) links: Links,
     /// Clients that are open: each holds a sender to each worker.
     pub(crate) clients: AtomicUsize,
-    router: KeyHash,
+    router: SlotTable,
     nonces: AtomicU64,
 }
 
@@ -49,7 +49,7 @@ impl Shared {
     pub(crate) fn new(
         placement: Placement,
         replicas: usize,
-        router: KeyHash,
+        router: SlotTable,
         (transport, cluster): (Transport, ClusterId),
     ) -> Self {
         Self {

@@ -118,14 +118,9 @@ impl<T> List<T> {
     /// new first one. The one who moved the head retires the segment.
     pub(super) fn advance(&self, record: &Record<T>, drained: *mut Segment<T>) -> *mut Segment<T> {
         let next = self.pass_tail(drained);
-<<<<<<< HEAD
-        let success = order("unbounded.head-moved", Ordering::Release);
-        let moved = self.head.compare_exchange(drained, next, success, Ordering::Relaxed).is_ok();
-=======
         // Release: whoever enters the next segment by the head finds it made, or cleared.
         let moved =
             self.head.compare_exchange(drained, next, Ordering::Release, Ordering::Relaxed).is_ok();
->>>>>>> main
         let first = record.protect(&self.head);
         if moved {
             self.retire(drained);
@@ -154,14 +149,8 @@ impl<T> List<T> {
             return;
         }
         let next = self.fresh();
-<<<<<<< HEAD
-        let success = order("unbounded.link", Ordering::Release);
-        let linked =
-            segment.next.compare_exchange(ptr::null_mut(), next, success, Ordering::Relaxed);
-=======
         let (success, failure) = (Ordering::Release, Ordering::Relaxed);
         let linked = segment.next.compare_exchange(ptr::null_mut(), next, success, failure);
->>>>>>> main
         if linked.is_err() {
             self.keep_or_free(next);
         }
