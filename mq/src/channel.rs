@@ -27,6 +27,7 @@ pub use self::{
     future::{RecvBatchFuture, RecvFuture, SendBatchFuture, SendFuture},
     inboxes::{Inbox, Inboxes, InboxesFuture},
     iter::{IntoIter, Iter, TryIter},
+    kinds::{sharded, spsc, strict, unbounded},
     receiver::Receiver,
     sender::Sender,
 };
@@ -41,6 +42,7 @@ mod error;
 mod future;
 mod inboxes;
 mod iter;
+mod kinds;
 mod receiver;
 mod sender;
 mod shared;
