@@ -1,75 +1,127 @@
-//! The queue against its peers: streams between threads, hand-over, and the bare ring on one thread.
+//! The queues against their peers: one thread alone, streams, batches, round trips, in one run.
+//!
+//! A figure of a stream is the time for each message. Capacity 1,024, messages of 8 bytes. Queues
+//! that only try wait politely here; `cargo compare --only queue` has the other policies.
+
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use quorate_bench::experiment::queue::{BATCH, CAPACITY, QUEUES, Queue, hand_over, stream};
+use quorate_bench::experiment::queue::contenders::{self, Contender, Kind};
+use quorate_bench::experiment::queue::payload::Received;
+use quorate_bench::experiment::queue::scenario::{BURST, CAPACITY, SHAPES};
+use quorate_bench::experiment::queue::waiting::Policy;
+use quorate_bench::experiment::queue::work::{Setup, Shape};
 
-fn streams(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("queue/stream");
+/// The shapes of streams: one to one, two to two.
+const STREAMS: [Shape; 2] = [SHAPES[0], SHAPES[3]];
+
+/// Contenders that are worth their time here, each with one policy.
+fn contenders() -> Vec<Contender> {
+    let worth =
+        |one: &Contender| !one.full_only && matches!(one.policy, Policy::Polite | Policy::Blocking);
+    contenders::all().into_iter().filter(worth).collect()
+}
+
+fn bounded(contender: &Contender) -> bool {
+    contender.kind != Kind::Unbounded
+}
+
+fn setup(shape: Shape, batch: usize) -> Setup {
+    let (capacity, policy) = (CAPACITY, Policy::Polite);
+    Setup { shape, capacity, items: 0, policy, batch, idle_consumer: false }
+}
+
+fn label(contender: &Contender) -> String {
+    let bound = if bounded(contender) { "" } else { ", unbounded" };
+    format!("{}{bound}", contender.name)
+}
+
+fn group<'a>(
+    criterion: &'a mut Criterion,
+    name: &str,
+) -> criterion::BenchmarkGroup<'a, criterion::measurement::WallTime> {
+    let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(1));
     group.sample_size(10);
-    for queue in QUEUES {
-        for threads in [(1, 1), (2, 2)] {
-            if queue == Queue::Std && threads.1 > 1 {
-                continue;
-            }
-            let name = format!("{}/{}p{}c", queue.name(), threads.0, threads.1);
-            group.bench_function(name, |bencher| {
+    group.warm_up_time(Duration::from_millis(100));
+    group.measurement_time(Duration::from_millis(500));
+    group
+}
+
+/// One push and one pop; and a burst of 512 pushes, then 512 pops.
+fn alone(criterion: &mut Criterion) {
+    for (name, burst) in [("queue/pair", 1), ("queue/burst", BURST)] {
+        let mut group = group(criterion, name);
+        for contender in contenders() {
+            group.bench_function(label(&contender), |bencher| {
                 bencher.iter_custom(|items| {
-                    stream(queue, threads, items, false).expect("the queue opens").0
+                    let rounds = items.div_ceil(burst);
+                    let done = (contender.alone)(CAPACITY, burst, rounds).expect("it opens");
+                    assert_eq!(done.received, Received::of_range(rounds * burst));
+                    done.elapsed.mul_f64(items as f64 / (rounds * burst) as f64)
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+fn streams(criterion: &mut Criterion) {
+    let mut group = group(criterion, "queue/stream");
+    for shape in STREAMS {
+        let setup = setup(shape, 1);
+        for contender in contenders().iter().filter(|one| (one.offers)(&setup)) {
+            group.bench_function(format!("{}/{shape}", label(contender)), |bencher| {
+                bencher.iter_custom(|items| {
+                    let setup = Setup { items, policy: contender.policy, ..setup };
+                    let done = (contender.streams[0])(&setup).expect("it opens");
+                    assert_eq!(done.received, Received::of_range(items));
+                    done.elapsed
                 });
             });
         }
     }
-    group.bench_function("mq/1p1c, batches", |bencher| {
-        bencher.iter_custom(|items| stream(Queue::Mq, (1, 1), items, true).expect("it opens").0);
-    });
     group.finish();
 }
 
-fn hand_overs(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("queue/hand-over");
-    group.throughput(Throughput::Elements(1));
-    group.sample_size(10);
-    for queue in QUEUES {
-        group.bench_function(queue.name(), |bencher| {
+fn batches(criterion: &mut Criterion) {
+    let mut group = group(criterion, "queue/batches");
+    for batch in [32, 256] {
+        for shape in STREAMS {
+            let setup = setup(shape, batch);
+            for contender in contenders().iter().filter(|one| (one.offers)(&setup)) {
+                let Some(run) = contender.batches else { continue };
+                let name = format!("{}/{batch} at once/{shape}", label(contender));
+                group.bench_function(name, |bencher| {
+                    bencher.iter_custom(|items| {
+                        let done = run(&Setup { items, policy: contender.policy, ..setup })
+                            .expect("it opens");
+                        assert_eq!(done.received, Received::of_range(items));
+                        done.elapsed
+                    });
+                });
+            }
+        }
+    }
+    group.finish();
+}
+
+/// A round trip: between threads that poll, and through channels that wait by themselves.
+fn round_trips(criterion: &mut Criterion) {
+    let mut group = group(criterion, "queue/round-trip");
+    let waits = |one: &Contender| matches!(one.policy, Policy::Spin | Policy::Blocking);
+    for contender in contenders::all().into_iter().filter(|one| waits(one) && !one.full_only) {
+        let name = format!("{}/{}", label(&contender), contender.policy.name());
+        group.bench_function(name, |bencher| {
             bencher.iter_custom(|rounds| {
-                hand_over(queue, rounds).expect("the queue opens") * rounds as u32
+                let times = (contender.round_trips)(contender.policy, rounds, Duration::ZERO)
+                    .expect("it opens");
+                times.into_iter().map(|time| Duration::from_nanos(u64::from(time))).sum()
             });
         });
     }
     group.finish();
 }
 
-fn one_thread(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("queue/one-thread");
-    group.throughput(Throughput::Elements(1));
-    let (sender, receiver) = quorate_mq::bounded::<u64>(CAPACITY).expect("a valid capacity");
-    group.bench_function("mq", |bencher| {
-        bencher.iter(|| {
-            sender.try_send(7).expect("there is room");
-            receiver.try_recv()
-        });
-    });
-    let (sender, receiver) = crossbeam::channel::bounded::<u64>(CAPACITY);
-    group.bench_function("crossbeam-channel", |bencher| {
-        bencher.iter(|| {
-            sender.try_send(7).expect("there is room");
-            receiver.try_recv()
-        });
-    });
-    let (sender, receiver) = quorate_mq::bounded::<u64>(CAPACITY).expect("a valid capacity");
-    group.throughput(Throughput::Elements(BATCH as u64));
-    let (mut source, mut target) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
-    group.bench_function("mq, batches", |bencher| {
-        bencher.iter(|| {
-            source.extend(0..BATCH as u64);
-            sender.try_send_batch(&mut source).expect("the channel is open");
-            target.clear();
-            receiver.try_recv_batch(&mut target, BATCH)
-        });
-    });
-    group.finish();
-}
-
-criterion_group!(benches, one_thread, streams, hand_overs);
+criterion_group!(benches, alone, streams, batches, round_trips);
 criterion_main!(benches);

@@ -79,13 +79,21 @@ pub struct Experiment {
     pub question: &'static str,
     /// What is compared, what is excluded, what counts as failure.
     pub method: &'static str,
+    /// Whether it is measured only when it is asked for by name.
+    pub on_request: bool,
     /// Plans it.
     pub plan: fn(&Effort) -> Result<Plan, BenchError>,
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 5] =
-    [ablation::EXPERIMENT, small::EXPERIMENT, small::BATCHING, wan::EXPERIMENT, queue::EXPERIMENT];
+pub const EXPERIMENTS: [Experiment; 6] = [
+    ablation::EXPERIMENT,
+    small::EXPERIMENT,
+    small::BATCHING,
+    wan::EXPERIMENT,
+    queue::EXPERIMENT,
+    queue::MATRIX,
+];
 
 /// What the report names as not yet measured, with the reason.
 pub const NOT_YET: [(&str, &str); 3] = [
@@ -103,7 +111,8 @@ pub fn by_name(name: &str) -> Option<&'static Experiment> {
     EXPERIMENTS.iter().find(|experiment| experiment.name == name)
 }
 
-/// The experiments named in `only`, in the order of the report; all of them when it is empty.
+/// The experiments named in `only`, in the order of the report; when it is empty, all but
+/// those that are measured on request.
 ///
 /// # Errors
 /// When a name is unknown; lists those that are known.
@@ -114,7 +123,8 @@ pub fn select(only: &[String]) -> Result<Vec<&'static Experiment>, BenchError> {
         return Err(BenchError::UnknownExperiment { name, known });
     }
     let wanted = |experiment: &&Experiment| {
-        only.is_empty() || only.iter().any(|name| name == experiment.name)
+        let named = only.iter().any(|name| name == experiment.name);
+        named || (only.is_empty() && !experiment.on_request)
     };
     Ok(EXPERIMENTS.iter().filter(wanted).collect())
 }

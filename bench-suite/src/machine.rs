@@ -63,6 +63,12 @@ impl Cores {
         Self { numbers: self.numbers[..count.saturating_sub(1).max(count.min(1))].to_vec() }
     }
 
+    /// The first one alone.
+    #[must_use]
+    pub fn first(&self) -> Self {
+        Self { numbers: self.numbers[..self.numbers.len().min(1)].to_vec() }
+    }
+
     /// The last one alone.
     #[must_use]
     pub fn last(&self) -> Self {
@@ -120,6 +126,13 @@ fn cpu(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+}
+
+/// Bytes of this process that are in memory; `None` where the system does not tell.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    let pages = fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse::<u64>();
+    Some(pages.ok()? * rustix::param::page_size() as u64)
 }
 
 /// Measures what share of the machine other processes take.
@@ -212,6 +225,7 @@ mod tests {
         assert_eq!((cores.all_but_last().numbers, cores.last().numbers), (vec![0, 2], vec![5]));
         let one = Cores { numbers: vec![3] };
         assert_eq!((one.all_but_last().numbers, one.last().numbers), (vec![3], vec![3]));
+        assert_eq!((cores.first().numbers, one.first().numbers), (vec![0], vec![3]));
     }
 
     #[test]

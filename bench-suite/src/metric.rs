@@ -24,11 +24,21 @@ pub enum Metric {
     Rate,
     /// One hand-over from thread to thread (queues).
     HandOver,
+    /// One push and one pop by a thread alone (queues).
+    PairTime,
+    /// Median of the round trips between two threads (queues).
+    RoundTripP50,
+    /// 99th percentile of the same.
+    RoundTripP99,
+    /// Resident memory above the start with a whole burst inside (queues).
+    MemoryPeak,
+    /// The same after the burst.
+    MemoryLeft,
 }
 
 impl Metric {
     /// All metrics in the order of columns.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Throughput,
         Self::LatencyP50,
         Self::LatencyP99,
@@ -38,6 +48,11 @@ impl Metric {
         Self::Batch,
         Self::Rate,
         Self::HandOver,
+        Self::PairTime,
+        Self::RoundTripP50,
+        Self::RoundTripP99,
+        Self::MemoryPeak,
+        Self::MemoryLeft,
     ];
 
     /// The name in files.
@@ -53,6 +68,11 @@ impl Metric {
             Self::Batch => "batch",
             Self::Rate => "rate",
             Self::HandOver => "hand_over",
+            Self::PairTime => "pair_time",
+            Self::RoundTripP50 => "round_trip_p50",
+            Self::RoundTripP99 => "round_trip_p99",
+            Self::MemoryPeak => "memory_peak",
+            Self::MemoryLeft => "memory_left",
         }
     }
 
@@ -67,7 +87,8 @@ impl Metric {
             Self::Messages => "messages/command",
             Self::Batch => "commands/batch",
             Self::Rate => "items/s",
-            Self::HandOver => "ns",
+            Self::HandOver | Self::PairTime | Self::RoundTripP50 | Self::RoundTripP99 => "ns",
+            Self::MemoryPeak | Self::MemoryLeft => "bytes",
         }
     }
 

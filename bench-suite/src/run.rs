@@ -274,24 +274,30 @@ fn write_samples(samples: &[Sample]) -> String {
 fn parse_samples(text: &str) -> Result<Vec<Sample>, String> {
     let mut csv = csv::Reader::from_reader(text.as_bytes());
     let header = csv.headers().map_err(|error| error.to_string())?;
-    let expected = KEYS.into_iter().chain(Metric::ALL.map(Metric::name));
-    if !header.iter().eq(expected) {
-        return Err("the columns are not those of this version".into());
-    }
+    let columns = columns(header).ok_or("the columns are not those of this program")?;
     let parse = |record: Result<csv::StringRecord, csv::Error>| {
         let record = record.map_err(|error| error.to_string())?;
         let line = record.position().map_or(0, csv::Position::line);
-        parse_sample(&record).ok_or_else(|| format!("line {line} does not parse"))
+        parse_sample(&record, &columns).ok_or_else(|| format!("line {line} does not parse"))
     };
     csv.records().map(parse).collect()
 }
 
-fn parse_sample(record: &csv::StringRecord) -> Option<Sample> {
+/// The metrics of the columns behind the keys. An older run has fewer of them.
+fn columns(header: &csv::StringRecord) -> Option<Vec<Metric>> {
+    let keys = header.iter().take(KEYS.len()).eq(KEYS);
+    let metrics: Option<Vec<Metric>> =
+        header.iter().skip(KEYS.len()).map(Metric::from_name).collect();
+    // In the order of this program, and so each at most once.
+    metrics.filter(|metrics| keys && metrics.is_sorted_by(|left, right| left < right))
+}
+
+fn parse_sample(record: &csv::StringRecord, columns: &[Metric]) -> Option<Sample> {
     let mut values = BTreeMap::new();
-    for (offset, metric) in Metric::ALL.into_iter().enumerate() {
+    for (offset, metric) in columns.iter().enumerate() {
         let field = record.get(KEYS.len() + offset)?;
         if !field.is_empty() {
-            values.insert(metric, finite(field)?);
+            values.insert(*metric, finite(field)?);
         }
     }
     Some(Sample {

@@ -90,7 +90,10 @@ fn median(values: &mut [f64]) -> Option<f64> {
 }
 
 /// The value below which `share` of the sorted `values` lie (nearest rank).
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+///
+/// # Panics
+/// When there are none.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
 }

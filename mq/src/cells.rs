@@ -35,6 +35,18 @@ impl<T> Cells<T> {
         self.0.len()
     }
 
+    /// The first place, for looking at values where they are.
+    #[cfg(not(loom))]
+    pub(crate) fn as_ptr(&self) -> *const T {
+        self.0.as_ptr().cast()
+    }
+
+    /// Begins to fetch the line of a place, in the row or not; a hint and nothing more.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, index: usize) {
+        prefetch(self.0.as_ptr().wrapping_add(index));
+    }
+
     #[inline(always)]
     fn place(&self, index: usize) -> &Place<T> {
         debug_assert!(index < self.0.len());
@@ -124,4 +136,16 @@ impl<T> Cells<T> {
             unsafe { target.add(offset).write(self.read(first + offset)) };
         }
     }
+}
+
+/// Begins to fetch a line for reading, wherever it points; a hint and nothing more.
+#[inline(always)]
+pub(crate) fn prefetch<P>(at: *const P) {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    // SAFETY: a prefetch never faults and changes no memory.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(loom), not(miri))))]
+    let _ = at;
 }

@@ -73,6 +73,7 @@
 
 #![deny(unsafe_code)]
 
+mod asymmetric;
 pub mod batcher;
 #[allow(
     unsafe_code,
@@ -83,10 +84,19 @@ pub mod channel;
 pub mod compress;
 mod doorbell;
 pub mod partition;
+pub mod patience;
 pub mod queue;
 #[allow(unsafe_code, reason = "slots are shared by hand-over; invariants in the module")]
 pub mod ring;
+#[allow(unsafe_code, reason = "lanes are shared under their locks; invariants in the module")]
+pub mod sharded;
+#[allow(unsafe_code, reason = "places are shared by hand-over; invariants in the module")]
+pub mod spsc;
+#[allow(unsafe_code, reason = "values are handed over through blocks; invariants in the module")]
+pub mod strict;
 mod sync;
+#[allow(unsafe_code, reason = "segments are shared by hand-over; invariants in the module")]
+pub mod unbounded;
 mod wait;
 
 pub use channel::{
@@ -95,12 +105,15 @@ pub use channel::{
     bounded_with_doorbell, over,
 };
 pub use doorbell::{Doorbell, Ticket};
-pub use queue::{CAPACITY_MAX, CapacityError, Consume, Handle, PopError, Produce, PushError};
+pub use patience::Patience;
+pub use queue::{
+    CAPACITY_MAX, CapacityError, Consume, Either, FrontDrain, Handle, PopError, Produce, PushError,
+};
 pub use ring::Ring;
 pub use wait::SPIN_DEFAULT;
 
-/// Inner parts that the loom models drive on their own.
-#[cfg(loom)]
+/// Inner parts that the models drive on their own, and what plants a defect in them.
+#[cfg(any(loom, shuttle))]
 #[doc(hidden)]
 pub mod modelled {
     use crate::wait;
@@ -146,4 +159,13 @@ pub mod modelled {
             self.0.wake(count);
         }
     }
+}
+
+/// Stopping a thread in the middle of an operation, for the test of lock-freedom.
+#[cfg(all(stepped, not(any(loom, shuttle))))]
+#[doc(hidden)]
+pub mod stepped {
+    pub use crate::sync::stepped::{
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Obstacle, Site, Stop, fence, step,
+    };
 }

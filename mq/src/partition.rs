@@ -1,33 +1,50 @@
 //! Where a key lives, and which worker serves a request.
 //!
 //! These are two questions. *Placement* maps a key to a shard and must give every router the same
-//! answer: [`KeyHash`], a table of 16,384 slots, which the cluster uses, and [`ConsistentHash`], a
-//! ring with virtual nodes, to compare with. *Balancing* spreads requests over workers that are
-//! all able to serve them: [`RoundRobin`], [`LeastLoaded`] and [`PowerOfTwo`].
+//! answer. *Balancing* spreads requests over workers that are all able to serve them.
 //!
-//! | placement | spread (sd/mean of N shards, K keys) | moves on adding one | lookup |
+//! | placement | spread of keys over N shards (sd/mean, K keys) | keys that move when one joins | lookup, memory | for |
+//! |---|---|---|---|---|
+//! | [`SlotTable`] | √((N−1)/K), and one slot | 1/(N+1), to it only; by weight | a hash and a load; 160 KiB | the default: shards come, go, weigh more or less; one slot can move alone |
+//! | [`Rendezvous`] | √((N−1)/K) | 1/(N+1), to it only | N hashes; 2 N bytes | few shards, nothing to agree on but their names |
+//! | [`JumpHash`] | √((N−1)/K) | 1/(N+1), to it only; only the last may leave | ln N steps; none | numbered buckets that only grow |
+//! | [`ConsistentHash`], V points each | √((N−1)/(NV+1)) | 1/(N+1) on average, to it only | a hash and a binary search; 16 NV bytes | comparison: its spread wants hundreds of points |
+//! | [`BoundedRing`] | never above (1+ε) times the mean | as the ring, and what then overflows | a ring's, and on average 1/ε² more steps | caches, where a hot key's neighbours should share its load |
+//! | [`Modulo`] | √((N−1)/K) | N/(N+1): nearly all | a hash | comparison |
+//!
+//! | balancer | knows | choice takes | for |
 //! |---|---|---|---|
-//! | [`KeyHash`] | √((N−1)/K), and one slot | 1/(N+1), to the new shard only | a hash and a load |
-//! | [`ConsistentHash`], V points each | √((N−1)/(NV+1)) | 1/(N+1), to the new node only | a hash and a binary search |
+//! | [`RoundRobin`] | nothing | 1 step | equal workers, equal requests |
+//! | [`SmoothWeighted`] | weights | N steps | workers of known, different speed |
+//! | [`LeastOutstanding`] | requests outstanding | N steps | one router: the best there is |
+//! | [`PowerOfTwo`] | requests outstanding of two | 2 draws | many workers, several routers, old figures |
 //!
 //! What always holds: placement depends on the key's bytes and the table alone, in every process
-//! and on every machine (XXH3 with a fixed seed); nothing draws global randomness.
-//! Left to others: agreeing on a table, and telling a router that its version is old.
+//! and on every machine (XXH3 with a fixed seed, integers only where shards are chosen); nothing
+//! draws global randomness.
+//! Left to others: agreeing on a table, moving data, and telling a router that its version is old
+//! ([`SlotTable::moved_since`] says of what).
 
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use self::{
-    balance::{LeastLoaded, PowerOfTwo, RoundRobin},
+    balance::{LeastOutstanding, PowerOfTwo, RoundRobin},
+    bounded::{BoundedRing, SLACK_PERCENT_MAX},
+    direct::{JumpHash, Modulo, Rendezvous},
     ring::ConsistentHash,
-    slots::{KeyHash, SLOTS},
+    slots::{Move, SLOTS, SlotTable, WEIGHT_MAX},
+    weighted::SmoothWeighted,
 };
 
 mod balance;
+mod bounded;
+mod direct;
 mod ring;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod weighted;
 
 /// The most shards, nodes or workers.
 pub const SHARDS_MAX: usize = 1_024;
@@ -59,6 +76,12 @@ pub enum PartitionError {
     /// There is no such slot.
     #[error("there is no slot {0}; slots are below {SLOTS}")]
     NoSlot(usize),
+    /// Shards without weight would get nothing.
+    #[error("a weight must be between 1 and {WEIGHT_MAX}; got {0}")]
+    Weight(u32),
+    /// Loads are bounded by the mean and some slack.
+    #[error("the slack must be between 1 and {SLACK_PERCENT_MAX} per cent; got {0}")]
+    Slack(u32),
 }
 
 /// Maps keys to shards.

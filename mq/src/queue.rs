@@ -9,8 +9,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-pub use self::front::FrontDrain;
+pub use self::{either::Either, front::FrontDrain};
 
+mod either;
 #[allow(unsafe_code, reason = "moves values out of a vector; invariant in the module")]
 mod front;
 
@@ -126,8 +127,9 @@ pub trait Handle {
     /// How many values fit inside; `None` when only memory bounds it.
     fn capacity(&self) -> Option<usize>;
 
-    /// Makes the last change through this handle visible before its caller looks who waits for
-    /// it; nothing to do where the change itself was SeqCst.
+    /// Makes the handle's last change visible before a following look at who waits: to be called
+    /// between a push or pop and that look. Nothing for queues whose operations are SeqCst
+    /// read-modify-writes; a fence, or what makes one needless, for queues of plain stores.
     #[inline]
     fn settle(&self) {}
 }
@@ -194,4 +196,10 @@ pub trait Consume<T>: Handle {
 
     /// Whether a pop would answer `Empty` just now (not `Closed`); as [`Produce::is_full`].
     fn would_wait(&self) -> bool;
+
+    /// Hands values that this handle holds for itself (read ahead) to the other consumers; returns
+    /// how many. Dropping the handle does the same, but tells nobody who would have to be woken.
+    fn give_back(&self) -> usize {
+        0
+    }
 }

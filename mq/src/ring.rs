@@ -2,58 +2,102 @@
 //! channels.
 //!
 //! # How it works
-//! The ring follows Vyukov's bounded MPMC queue. Two counters say which position is pushed and
-//! popped next; each slot carries a *stamp* that says for which position it is free or filled.
-//! A push finds the slot of the tail position free, *claims* it by moving the tail with a
-//! compare-and-swap, moves the value in, and *publishes* by setting the stamp. A pop does the
-//! same with the head. A batch reads as many stamps as it can use, claims the whole run with one
-//! compare-and-swap and publishes slot by slot, so that it never waits for an earlier thread.
+//! Two words say which position is pushed next (the *tail*) and which is popped next (the
+//! *head*); each position has a slot with a *stamp*. As in Vyukov's bounded MPMC queue a push
+//! finds positions free, *claims* them by moving the tail with one compare-and-swap, moves the
+//! values in, and *publishes* by storing a stamp; a pop does the same with the head.
 //!
-//! A position packs, from the lowest bit: the slot's index, one bit that is set in the tail once
-//! the ring is closed, and the lap. Laps wrap around by themselves, so capacities need not be
-//! powers of two and counters may overflow.
+//! Here a stamp speaks of a whole **run** of positions: "from this position on so many are
+//! filled" (or "free"), and only the slot where a run begins need carry one. A push of a batch
+//! publishes one run, and a pop of a batch gives back one, whatever its size: one
+//! compare-and-swap, one copy and one store for all. Runs need not end where claims end: whoever
+//! claims a part of a run leaves in head or tail how much is left (the *rest*), and the next
+//! claim takes from the rest without looking at any stamp. A claim may also reach over several
+//! runs, whose stamps it reads one by one. Nobody waits for an earlier thread in order to
+//! publish, as the tickets of DPDK's rings do.
+//!
+//! A stamp that was left behind in the middle of later runs is not erased. It does no harm
+//! because it names its position, lap included, and its kind, and each position is published
+//! once of each kind (see [`position`] for how long a lap is unique).
+//!
+//! Where the values lie, so that singles are as cheap as batches, is said in [`slots`].
+//!
+//! # Handles remember
+//! A [`Producer`] keeps the tail that it left, a [`Consumer`] the head, and the next call begins
+//! with that instead of a read: if nobody else moved it, the compare-and-swap is the first time
+//! that the call touches the line; if somebody did, it fails and says the present value. "Full",
+//! "empty", "closed" and "busy" are never answered from what was remembered.
 //!
 //! # Progress
 //! No operation takes a lock or waits for another thread. The ring is nevertheless **not
 //! lock-free in the strict sense**: a producer that is stopped between claim and publication
-//! hides its slots, and consumers cannot pass them. They are told so: operations answer
+//! hides its positions, and consumers cannot pass them. They are told so: operations answer
 //! [`PopError::Busy`] and [`PushError::Busy`] instead of spinning inside. Producers go on until
-//! the ring is full, consumers until they reach the hidden slot. This is the same guarantee as
-//! that of crossbeam's `ArrayQueue`, whose `pop` spins in that case. No user code, no allocation
-//! and no panic lies between claim and publication, so that only preemption can stretch it.
+//! the ring is full, consumers until they reach the hidden position. This is the same guarantee
+//! as that of crossbeam's `ArrayQueue`, whose `pop` spins in that case. No user code, no
+//! allocation and no panic lies between claim and publication, so that only preemption can
+//! stretch it.
 //!
 //! # Invariants
 //! * **INV-1** An index taken from a position is smaller than the capacity, which is the length
-//!   of `slots`.
-//! * **INV-2** A slot with stamp `p` is empty and belongs to whoever moves the tail past `p`. A
-//!   slot with stamp `p + 1` holds a value and belongs to whoever moves the head past `p`.
-//! * **INV-3** Head and tail only move forward, each by compare-and-swap from the value that was
-//!   read before the stamps were; so a position is claimed once on each side, and a stamp that
-//!   allowed a claim cannot change before that claim is published.
+//!   of the slots.
+//! * **INV-2** Of each position, "free" is published once, after its value one lap before was
+//!   moved out (or at construction), and then "filled" once, after its value was moved in; as
+//!   part of the run that begins at a slot whose stamp says so, or as part of the rest in the
+//!   tail ("free") or in the head ("filled"). A free position belongs to whoever moves the tail
+//!   over it, a filled one to whoever moves the head over it.
+//! * **INV-3** Head and tail only move forward, each by compare-and-swap. A claim's stamps are
+//!   facts about their positions for ever (INV-2), and the compare-and-swap proves that position
+//!   and rest are still the present ones; so a position is claimed once on each side.
 //! * **INV-4** Only the owner under INV-2 touches a slot's value, between claim and publication.
-//!   Publication is a release store of the stamp; whoever acts on the stamp read it with
-//!   acquire. So the accesses of the owners are ordered.
+//!   Publication is a release store of the stamp; whoever acts on the stamp read it with acquire;
+//!   and whoever acts on the rest got it by a compare-and-swap that acquires from one that
+//!   releases, down to the one whose thread read the stamp. So the accesses of the owners are
+//!   ordered.
 //! * **INV-5** Moves of head and tail are SeqCst. "Empty", "full" and "closed" are answered after
-//!   reading the other counter with SeqCst, so they are real at the moment of that read, and a
+//!   reading the other word with SeqCst, so they are real at the moment of that read, and a
 //!   waiter that registers with SeqCst before it looks never misses a claim (see `wait`).
+//! * **INV-6** The stamps at the beginnings of the runs inside of a claim do not change before
+//!   the claim is published: only their owner writes them.
 //!
-//! The loom models in `tests/loom.rs` check INV-2 to INV-5 on this code.
+//! # Named orderings
+//! | name | where | pairs with |
+//! |---|---|---|
+//! | `ring.publish-filled` | release store of a stamp behind the values | `ring.see-filled` |
+//! | `ring.see-filled` | acquire load of a stamp before a claim of the head | `ring.publish-filled` |
+//! | `ring.publish-free` | release store of a stamp after the values were moved out | `ring.see-free` |
+//! | `ring.see-free` | acquire load of a stamp before a claim of the tail | `ring.publish-free` |
+//! | `ring.claim-head` | move of the head: hands the rest on | itself |
+//! | `ring.claim-tail` | move of the tail: hands the rest on | itself |
+//! | `ring.claim-head-fence` | SeqCst of the same move, towards waiters | their registration |
+//! | `ring.claim-tail-fence` | SeqCst of the same move, towards waiters | their registration |
+//! | `ring.close-fence` | SeqCst of the close, towards waiters | their registration |
+//!
+//! The loom models in `tests/loom_ring.rs` check INV-2 to INV-6 on this code, and that each of
+//! these is needed.
 
-use std::{fmt, mem::MaybeUninit, ptr};
+use std::fmt;
 
-use crate::{
-    queue::{CapacityError, Consume, FrontDrain, Handle, PopError, Produce, PushError},
-    sync::{Arc, AtomicU64, Ordering, UnsafeCell, seq_cst_access_fence},
+use crossbeam_utils::CachePadded;
+
+use self::{
+    position::{Circle, Kind, RUN_MAX, Stamp, Word},
+    slots::Slots,
 };
-use crossbeam_utils::{Backoff, CachePadded};
+use crate::{
+    queue::{CapacityError, FrontDrain, PopError, PushError},
+    sync::{AtomicU64, Ordering, planted, seq_cst_access_fence},
+};
 
+pub use self::handles::{Consumer, Producer, queue};
+
+mod claim;
+mod handles;
+mod position;
+mod prefetch;
+mod slots;
 #[cfg(test)]
 mod tests;
-
-struct Slot<T> {
-    stamp: AtomicU64,
-    value: UnsafeCell<MaybeUninit<T>>,
-}
 
 /// A bounded multi-producer multi-consumer queue; see the module for its guarantees.
 ///
@@ -72,23 +116,12 @@ struct Slot<T> {
 /// # Ok::<(), quorate_mq::CapacityError>(())
 /// ```
 pub struct Ring<T> {
-    /// The next position to pop.
+    /// The next position to pop, and how much of a filled run is left there.
     head: CachePadded<AtomicU64>,
-    /// The next position to push, and the closed bit.
+    /// The next position to push, how much of a free run is left there, and the closed mark.
     tail: CachePadded<AtomicU64>,
-    slots: Box<[Slot<T>]>,
-    capacity: u64,
-    /// Set in the tail once the ring is closed; one above the highest index bit.
-    closed_bit: u64,
-    /// The distance of the same index in two consecutive laps.
-    lap: u64,
+    slots: Slots<T>,
 }
-
-// SAFETY: values move from the pushing to the popping thread, which needs `T: Send`; by INV-2 to
-// INV-4 no two threads ever touch a value at the same time, so `&Ring<T>` hands out no `&T`.
-unsafe impl<T: Send> Send for Ring<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Ring<T> {}
 
 impl<T> Ring<T> {
     /// Makes an empty ring for `capacity` values.
@@ -104,22 +137,21 @@ impl<T> Ring<T> {
     #[doc(hidden)]
     pub fn starting_at_lap(capacity: usize, laps: u64) -> Result<Self, CapacityError> {
         CapacityError::check(capacity)?;
-        let closed_bit = (capacity as u64 + 1).next_power_of_two();
-        let lap = closed_bit * 2;
-        let first = laps.wrapping_mul(lap);
-        let mut slots = Vec::new();
-        slots.try_reserve_exact(capacity).map_err(|_| CapacityError::Memory { capacity })?;
-        slots.extend((0..capacity as u64).map(|index| Slot {
-            stamp: AtomicU64::new(first + index),
-            value: UnsafeCell::new(MaybeUninit::uninit()),
-        }));
+        let circle = Circle::new(capacity);
+        let first = circle.start(laps);
+        let stamp_of = |index: usize| {
+            // A chain of free runs; the stamps inside of a run are never read.
+            let index = index as u64;
+            let position = circle.advance(first, index);
+            Stamp::new(position, Kind::Free, (circle.capacity() - index).min(RUN_MAX))
+        };
+        let slots =
+            Slots::new(capacity, stamp_of).map_err(|_| CapacityError::Memory { capacity })?;
+        let word = Word::new(first, 0).0;
         Ok(Self {
-            head: CachePadded::new(AtomicU64::new(first)),
-            tail: CachePadded::new(AtomicU64::new(first)),
-            slots: slots.into_boxed_slice(),
-            capacity: capacity as u64,
-            closed_bit,
-            lap,
+            head: CachePadded::new(AtomicU64::new(word)),
+            tail: CachePadded::new(AtomicU64::new(word)),
+            slots,
         })
     }
 
@@ -130,23 +162,14 @@ impl<T> Ring<T> {
     /// during the call; `Busy` says that a consumer holds the next slot just now.
     #[inline]
     pub fn try_push(&self, value: T) -> Result<(), PushError<T>> {
-        match self.claim_push(1) {
-            Ok((position, _)) => {
-                // SAFETY: `claim_push` made us the owner of this position.
-                unsafe { self.fill(position, value) };
-                Ok(())
-            }
-            Err(PushError::Full(())) => Err(PushError::Full(value)),
-            Err(PushError::Busy(())) => Err(PushError::Busy(value)),
-            Err(PushError::Closed(())) => Err(PushError::Closed(value)),
-        }
+        self.try_push_at(&mut self.tail_now(), value)
     }
 
     /// Pushes as many values from the front of `source` as there is room for, in order, with one
     /// claim; returns how many and leaves the others. An empty source is `Ok(0)`.
     ///
-    /// The run is contiguous in the queue: no other producer's value comes between. What is left
-    /// in `source` moves to its front, which costs time in its length.
+    /// What is pushed is contiguous in the queue: no other producer's value comes between. What
+    /// is left in `source` moves to its front, which costs time in its length.
     ///
     /// # Errors
     /// As [`Ring::try_push`], when not even one fits; `source` is then unchanged.
@@ -158,18 +181,7 @@ impl<T> Ring<T> {
         &self,
         source: &mut FrontDrain<'_, T>,
     ) -> Result<usize, PushError<()>> {
-        if source.remaining() == 0 {
-            return Ok(0);
-        }
-        let (first, count) = self.claim_push(source.remaining() as u64)?;
-        let mut position = first;
-        for _ in 0..count {
-            // SAFETY: `claim_push` made us the owner of `count` positions from `first` on, and
-            // granted at most as many as remain in the source.
-            unsafe { self.fill(position, source.take_unchecked()) };
-            position = self.advance(position, 1);
-        }
-        Ok(count as usize)
+        self.push_front_at(&mut self.tail_now(), source)
     }
 
     /// Pops the oldest value.
@@ -179,9 +191,7 @@ impl<T> Ring<T> {
     /// holds the next slot just now. `Closed` comes only after every value was popped.
     #[inline]
     pub fn try_pop(&self) -> Result<T, PopError> {
-        let (position, _) = self.claim_pop(1, |_| ())?;
-        // SAFETY: `claim_pop` made us the owner of this position.
-        Ok(unsafe { self.empty(position) })
+        self.try_pop_at(&mut self.head_now())
     }
 
     /// Pops up to `count_max` of the oldest values with one claim, appends them to `out` in
@@ -194,53 +204,30 @@ impl<T> Ring<T> {
     /// # Errors
     /// As [`Ring::try_pop`], when not even one value is there.
     pub fn pop_batch(&self, out: &mut Vec<T>, count_max: usize) -> Result<usize, PopError> {
-        if count_max == 0 {
-            return Ok(0);
-        }
-        let (first, count) = self.claim_pop(count_max as u64, |count| out.reserve(count))?;
-        let mut position = first;
-        let mut length = out.len();
-        for _ in 0..count {
-            // SAFETY: `claim_pop` made us the owner of `count` positions from `first` on, and
-            // had room reserved for all of them before.
-            unsafe { out.as_mut_ptr().add(length).write(self.empty(position)) };
-            length += 1;
-            position = self.advance(position, 1);
-        }
-        // SAFETY: the elements up to `length` were just written, within the reserved capacity.
-        unsafe { out.set_len(length) };
-        Ok(count as usize)
+        self.pop_batch_at(&mut self.head_now(), out, count_max)
     }
 
     /// Closes the ring: no push succeeds from now on, what is inside can be popped. Returns
     /// whether this call closed it.
     pub fn close(&self) -> bool {
-        let before = self.tail.fetch_or(self.closed_bit, Ordering::SeqCst);
-        seq_cst_access_fence();
-        before & self.closed_bit == 0
+        let before = self.tail.fetch_or(Word::CLOSED, Ordering::SeqCst);
+        if !planted("ring.close-fence") {
+            seq_cst_access_fence();
+        }
+        !Word(before).is_closed()
     }
 
     /// Whether the ring was closed; values may still be inside.
     pub fn is_closed(&self) -> bool {
-        self.tail.load(Ordering::SeqCst) & self.closed_bit != 0
+        Word(self.tail.load(Ordering::SeqCst)).is_closed()
     }
 
     /// How many values are inside: exact while no other thread works, otherwise a recent figure
     /// between 0 and the capacity.
     pub fn len(&self) -> usize {
-        let tail = self.tail.load(Ordering::SeqCst) & !self.closed_bit;
-        let head = self.head.load(Ordering::SeqCst);
-        let ahead = tail.wrapping_sub(head);
-        let length = if ahead < self.capacity {
-            ahead
-        } else if ahead <= self.lap {
-            // The tail is one lap further; a lap leaves out the positions without a slot.
-            ahead - (self.lap - self.capacity)
-        } else {
-            // The head moved past the tail that was read before it.
-            0
-        };
-        length.min(self.capacity) as usize
+        let tail = Word(self.tail.load(Ordering::SeqCst)).position();
+        let head = Word(self.head.load(Ordering::SeqCst)).position();
+        self.slots.circle.distance(head, tail) as usize
     }
 
     /// Whether [`Ring::len`] is zero.
@@ -255,263 +242,91 @@ impl<T> Ring<T> {
 
     /// How many values fit inside.
     pub fn capacity(&self) -> usize {
-        self.slots.len()
+        self.slots.circle.capacity() as usize
     }
 
-    /// Whether the next slot looks filled: for polling, without touching the producers' counter.
+    /// Whether the next position looks filled: for polling, without touching the producers' word.
     pub(crate) fn looks_filled(&self) -> bool {
-        let head = self.head.load(Ordering::Relaxed);
-        self.slot(head).stamp.load(Ordering::Relaxed) != head
+        self.slots.looks(self.head_now(), Kind::Filled)
     }
 
-    /// Whether the next slot looks free: for polling, without touching the consumers' counter.
+    /// Whether the next position looks free: for polling, without touching the consumers' word.
     pub(crate) fn looks_free(&self) -> bool {
-        let tail = self.tail.load(Ordering::Relaxed);
-        tail & self.closed_bit != 0 || self.slot(tail).stamp.load(Ordering::Relaxed) == tail
+        let tail = self.tail_now();
+        tail.is_closed() || self.slots.looks(tail, Kind::Free)
     }
 
     /// Whether a pop would answer `Empty`. Read after a SeqCst registration (INV-5).
     pub(crate) fn would_pop_nothing(&self) -> bool {
-        let head = self.head.load(Ordering::SeqCst);
-        head == self.tail.load(Ordering::SeqCst)
+        let head = Word(self.head.load(Ordering::SeqCst)).position();
+        let tail = Word(self.tail.load(Ordering::SeqCst));
+        tail.position() == head && !tail.is_closed()
     }
 
     /// Whether a push would answer `Full`. Read after a SeqCst registration (INV-5).
     pub(crate) fn would_push_nothing(&self) -> bool {
-        let tail = self.tail.load(Ordering::SeqCst);
-        tail == self.head.load(Ordering::SeqCst).wrapping_add(self.lap)
+        let tail = Word(self.tail.load(Ordering::SeqCst));
+        let head = Word(self.head.load(Ordering::SeqCst)).position();
+        !tail.is_closed() && tail.position() == self.slots.circle.next_lap(head)
     }
 
-    /// Claims up to `wanted` consecutive positions for pushing: the first, and how many.
-    #[inline]
-    fn claim_push(&self, wanted: u64) -> Result<(u64, u64), PushError<()>> {
-        let backoff = Backoff::new();
-        let mut tail = self.tail.load(Ordering::Relaxed);
-        loop {
-            if tail & self.closed_bit != 0 {
-                return Err(PushError::Closed(()));
+    #[inline(always)]
+    fn try_push_at(&self, guess: &mut Word, value: T) -> Result<(), PushError<T>> {
+        match self.claim_push(guess, 1) {
+            Ok((tail, _)) => {
+                // SAFETY: `claim_push` made us the owner of this position.
+                unsafe { self.fill_one(tail.position(), value) };
+                Ok(())
             }
-            let (end, count) = self.run(tail, wanted, 0);
-            if count == 0 {
-                let head = self.head.load(Ordering::SeqCst);
-                if head.wrapping_add(self.lap) == tail {
-                    return Err(PushError::Full(()));
-                }
-                let now = self.tail.load(Ordering::Relaxed);
-                if now == tail && self.slot(tail).stamp.load(Ordering::Relaxed) != tail {
-                    return Err(PushError::Busy(()));
-                }
-                tail = now;
-                continue;
-            }
-            match self.tail.compare_exchange_weak(tail, end, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => {
-                    seq_cst_access_fence();
-                    return Ok((tail, count));
-                }
-                Err(now) => tail = now,
-            }
-            backoff.spin();
+            Err(reason) => Err(reason.map(|()| value)),
         }
     }
 
-    /// Claims up to `wanted` consecutive positions for popping: the first, and how many.
-    /// `before_claim` learns how many it will be at most; it may panic.
-    #[inline]
-    fn claim_pop(
+    #[inline(always)]
+    fn push_front_at(
         &self,
-        wanted: u64,
-        mut before_claim: impl FnMut(usize),
-    ) -> Result<(u64, u64), PopError> {
-        let backoff = Backoff::new();
-        let mut head = self.head.load(Ordering::Relaxed);
-        loop {
-            let (end, count) = self.run(head, wanted, 1);
-            if count == 0 {
-                let tail = self.tail.load(Ordering::SeqCst);
-                if tail & !self.closed_bit == head {
-                    let closed = tail & self.closed_bit != 0;
-                    return Err(if closed { PopError::Closed } else { PopError::Empty });
-                }
-                let now = self.head.load(Ordering::Relaxed);
-                if now == head && self.slot(head).stamp.load(Ordering::Relaxed) != head + 1 {
-                    return Err(PopError::Busy);
-                }
-                head = now;
-                continue;
-            }
-            before_claim(count as usize);
-            match self.head.compare_exchange_weak(head, end, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => {
-                    seq_cst_access_fence();
-                    return Ok((head, count));
-                }
-                Err(now) => head = now,
-            }
-            backoff.spin();
+        guess: &mut Word,
+        source: &mut FrontDrain<'_, T>,
+    ) -> Result<usize, PushError<()>> {
+        if source.remaining() == 0 {
+            return Ok(0);
         }
-    }
-
-    /// Counts slots from `first` on, up to `wanted`, whose stamp is their position plus `offset`
-    /// (0: free, 1: filled); returns the position behind them, and how many. The acquire pairs
-    /// with the release in `fill` and `empty` (INV-4).
-    #[inline]
-    fn run(&self, first: u64, wanted: u64, offset: u64) -> (u64, u64) {
-        let mut position = first;
-        let mut count = 0;
-        while count < wanted
-            && self.slot(position).stamp.load(Ordering::Acquire) == position + offset
-        {
-            count += 1;
-            position = self.advance(position, 1);
+        let (tail, count) = self.claim_push(guess, source.remaining() as u64)?;
+        // SAFETY: `claim_push` made us the owner of `count` positions, at most as many as remain
+        // in the source, which gives them away right after.
+        unsafe {
+            self.fill_run(tail.position(), source.as_ptr(), count);
+            source.advance(count as usize);
         }
-        (position, count)
+        Ok(count as usize)
     }
 
-    /// Moves a value into a claimed slot and publishes it.
-    ///
-    /// # Safety
-    /// The caller claimed `position` for pushing and did not fill it yet.
-    #[inline]
-    unsafe fn fill(&self, position: u64, value: T) {
-        let slot = self.slot(position);
-        // SAFETY: the caller owns the slot, which is empty (INV-2, INV-4).
-        slot.value.with_mut(|cell| unsafe { cell.write(MaybeUninit::new(value)) });
-        slot.stamp.store(position + 1, Ordering::Release);
+    #[inline(always)]
+    fn try_pop_at(&self, guess: &mut Word) -> Result<T, PopError> {
+        let (head, _) = self.claim_pop(guess, 1, |_| ())?;
+        // SAFETY: `claim_pop` made us the owner of this position.
+        Ok(unsafe { self.empty_one(head) })
     }
 
-    /// Moves the value out of a claimed slot and publishes it as free for the next lap.
-    ///
-    /// # Safety
-    /// The caller claimed `position` for popping and did not empty it yet.
-    #[inline]
-    unsafe fn empty(&self, position: u64) -> T {
-        let slot = self.slot(position);
-        // SAFETY: the caller owns the slot, which holds a value (INV-2, INV-4).
-        let value = slot.value.with(|cell| unsafe { ptr::read(cell).assume_init() });
-        slot.stamp.store(position.wrapping_add(self.lap), Ordering::Release);
-        value
-    }
-
-    #[inline]
-    fn index(&self, position: u64) -> usize {
-        (position & (self.closed_bit - 1)) as usize
-    }
-
-    #[inline]
-    fn slot(&self, position: u64) -> &Slot<T> {
-        debug_assert!(self.index(position) < self.slots.len());
-        // SAFETY: INV-1.
-        unsafe { self.slots.get_unchecked(self.index(position)) }
-    }
-
-    /// The position `count` slots further, at most one lap; the closed bit must be clear.
-    #[inline]
-    fn advance(&self, position: u64, count: u64) -> u64 {
-        let index = self.index(position) as u64 + count;
-        if index < self.capacity {
-            position + count
-        } else {
-            let lap_start = position & !(self.lap - 1);
-            lap_start.wrapping_add(self.lap) + (index - self.capacity)
+    #[inline(always)]
+    fn pop_batch_at(
+        &self,
+        guess: &mut Word,
+        out: &mut Vec<T>,
+        count_max: usize,
+    ) -> Result<usize, PopError> {
+        if count_max == 0 {
+            return Ok(0);
         }
-    }
-}
-
-/// The pushing handle of a [`Ring`].
-pub struct Producer<T>(Arc<Ring<T>>);
-
-/// The popping handle of a [`Ring`].
-pub struct Consumer<T>(Arc<Ring<T>>);
-
-/// Makes a ring for `capacity` values and a handle for each side; clone them for more.
-///
-/// # Errors
-/// As [`Ring::new`].
-pub fn queue<T>(capacity: usize) -> Result<(Producer<T>, Consumer<T>), CapacityError> {
-    let ring = Arc::new(Ring::new(capacity)?);
-    Ok((Producer(ring.clone()), Consumer(ring)))
-}
-
-impl<T> Clone for Producer<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<T> Clone for Consumer<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-macro_rules! handle {
-    ($($name:ident)+) => {$(
-        impl<T> Handle for $name<T> {
-            fn close(&self) -> bool {
-                self.0.close()
-            }
-
-            fn is_closed(&self) -> bool {
-                self.0.is_closed()
-            }
-
-            fn len(&self) -> usize {
-                self.0.len()
-            }
-
-            fn capacity(&self) -> Option<usize> {
-                Some(self.0.capacity())
-            }
+        let (head, count) = self.claim_pop(guess, count_max as u64, |count| out.reserve(count))?;
+        let length = out.len();
+        // SAFETY: `claim_pop` made us the owner of `count` positions and had room reserved for
+        // them before; they are initialised when the length is set.
+        unsafe {
+            self.empty_run(head, out.as_mut_ptr().add(length), count);
+            out.set_len(length + count as usize);
         }
-
-        impl<T> fmt::Debug for $name<T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_tuple(stringify!($name)).field(&self.0).finish()
-            }
-        }
-    )+};
-}
-
-handle! { Producer Consumer }
-
-impl<T> Produce<T> for Producer<T> {
-    #[inline]
-    fn try_push(&self, value: T) -> Result<(), PushError<T>> {
-        self.0.try_push(value)
-    }
-
-    #[inline]
-    fn push_front(&self, source: &mut FrontDrain<'_, T>) -> Result<usize, PushError<()>> {
-        self.0.push_front_of(source)
-    }
-
-    fn looks_free(&self) -> bool {
-        self.0.looks_free()
-    }
-
-    fn is_full(&self) -> bool {
-        self.0.would_push_nothing()
-    }
-}
-
-impl<T> Consume<T> for Consumer<T> {
-    #[inline]
-    fn try_pop(&self) -> Result<T, PopError> {
-        self.0.try_pop()
-    }
-
-    #[inline]
-    fn pop_batch(&self, out: &mut Vec<T>, count_max: usize) -> Result<usize, PopError> {
-        self.0.pop_batch(out, count_max)
-    }
-
-    fn looks_filled(&self) -> bool {
-        self.0.looks_filled()
-    }
-
-    fn would_wait(&self) -> bool {
-        self.0.would_pop_nothing()
+        Ok(count as usize)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The primitives under everything that is concurrent here: the standard ones and `parking_lot`
-//! in a normal build, a checker's under `--cfg loom`.
+//! in a normal build, a checker's under `--cfg loom` and `--cfg shuttle`, and the standard ones
+//! with a hook before every access under `--cfg stepped`.
 //!
 //! What always holds: concurrent code of this crate takes atomics, cells, locks and yields from
 //! here and nowhere else, so that a checker sees every step of the code that ships.
@@ -12,10 +13,21 @@
 //! mutants weakens one name at a time and expects a model to fail.
 
 #[cfg(loom)]
-#[path = "sync/loom.rs"]
-mod imp;
+mod loom;
+#[cfg(not(any(loom, shuttle, stepped)))]
+mod native;
 #[cfg(not(loom))]
-#[path = "sync/native.rs"]
-mod imp;
+mod plain;
+#[cfg(all(shuttle, not(loom)))]
+mod shuttle;
+#[cfg(all(stepped, not(any(loom, shuttle))))]
+pub(crate) mod stepped;
 
-pub(crate) use imp::*;
+#[cfg(loom)]
+pub(crate) use self::loom::*;
+#[cfg(not(any(loom, shuttle, stepped)))]
+pub(crate) use self::native::*;
+#[cfg(all(shuttle, not(loom)))]
+pub(crate) use self::shuttle::*;
+#[cfg(all(stepped, not(any(loom, shuttle))))]
+pub(crate) use self::stepped::*;

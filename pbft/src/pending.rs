@@ -133,6 +133,13 @@ impl Pending {
         }
     }
 
+    /// Lets none of the commands of `batch` wait any more.
+    pub(crate) fn forget(&mut self, batch: &Batch) {
+        for (client, seq) in request_ids(batch) {
+            self.executed(client, seq);
+        }
+    }
+
     /// `batch` without the commands that wait already, and without repetitions inside it; `None`
     /// when it does not open.
     fn only_new(&self, batch: &Batch) -> Option<Batch> {

@@ -76,6 +76,11 @@ impl Pbft {
             }
             return;
         }
+        if !self.can_take(&proposal) {
+            // Remembered but not queued it would count as known, and never be ordered. The backup
+            // passes it on again.
+            return;
+        }
         match self.pending.remember(proposal.batch(), now, &self.limits) {
             Remembered::New(batch) if batch == *proposal.batch() => {
                 let _ = self.take(now, proposal, out);
@@ -106,15 +111,22 @@ impl Pbft {
             self.assign(now, proposal, out);
             return Taken::Yes;
         }
-        let bytes = proposal.batch().len();
-        if self.queue.len() >= self.limits.queue_max
-            || self.queue_bytes + bytes > self.limits.queue_bytes_max
-        {
+        if !self.can_queue(&proposal) {
             return Taken::Full(proposal);
         }
+        let bytes = proposal.batch().len();
         self.queue_bytes += bytes;
         self.queue.push_back(proposal);
         Taken::Yes
+    }
+
+    fn can_take(&self, proposal: &Proposal) -> bool {
+        self.can_queue(proposal) || (self.queue.is_empty() && self.has_room(proposal))
+    }
+
+    fn can_queue(&self, proposal: &Proposal) -> bool {
+        self.queue.len() < self.limits.queue_max
+            && self.queue_bytes + proposal.batch().len() <= self.limits.queue_bytes_max
     }
 
     /// Whether the primary may assign another slot.
@@ -174,7 +186,10 @@ impl Pbft {
         let waiting = waiting.into_iter().filter_map(|batch| Proposal::new(batch).ok());
         for proposal in waiting {
             if self.is_primary() {
-                let _ = self.take(now, proposal, out);
+                if let Taken::Full(proposal) = self.take(now, proposal, out) {
+                    // So that it is new when a backup or its client sends it again.
+                    self.pending.forget(proposal.batch());
+                }
             } else {
                 out.send_immediately(To::One(self.primary), Message::Request(proposal));
             }

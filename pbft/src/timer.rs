@@ -93,7 +93,10 @@ impl Pbft {
         let stuck = match self.phase {
             Phase::Changing => Some(reported),
             Phase::Active if self.ahead.is_some() => Some(reported),
-            Phase::Active => timers.waiting.map(|since| since.max(reported)),
+            Phase::Active => {
+                let oldest = [timers.waiting, self.pending.oldest()].into_iter().flatten().min();
+                oldest.map(|since| since.max(reported))
+            }
         };
         stuck.map_or(idle, |since| idle.min(since.after(self.limits.retransmit_interval)))
     }

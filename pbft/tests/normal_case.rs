@@ -58,6 +58,31 @@ fn a_backup_passes_a_request_on_and_everyone_executes_it() {
     }
 }
 
+/// Found by sharded load through backups: what the full queue had no room for was remembered
+/// all the same, taken for known when it came again, and ordered only after a view change.
+#[test]
+fn what_a_full_queue_had_no_room_for_is_ordered_when_it_is_passed_on_again() {
+    let config =
+        PbftConfig { checkpoint_interval: 1, window: 2, queue_max: 1, ..PbftConfig::default() };
+    let mut pump = Pump::<Pbft>::new(4, &config);
+    let requests: Vec<Vec<u8>> = (0u8..8).map(|request| vec![request]).collect();
+    for request in &requests {
+        pump.propose(ReplicaId(2), &[request]);
+    }
+    pump.settle();
+    assert!(pump.payloads(PRIMARY).len() < requests.len(), "the queue was too small for all");
+    for _ in 0..8 {
+        pump.advance(config.retransmit_interval);
+        pump.settle();
+    }
+    for id in replicas(4) {
+        let mut executed = pump.payloads(id);
+        executed.sort();
+        assert_eq!(executed, requests, "{id}");
+        assert_eq!(pump.replica(id).status().epoch, 0, "nobody was suspected");
+    }
+}
+
 #[test]
 fn one_silent_backup_stops_nobody_two_stop_everybody() {
     let mut pump = pump();

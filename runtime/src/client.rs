@@ -10,9 +10,11 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use quorate_mq::strict::HANDLES_MAX;
 use quorate_mq::{Receiver, RecvTimeoutError, bounded};
 use quorate_smr::auth::{Authenticator, ClientAuthenticator};
 use quorate_smr::batch::COMMAND_BYTES_MAX;
@@ -22,10 +24,11 @@ pub use self::outcome::{CallError, ClientError, Completion, Reply, SubmitError, 
 use self::session::{Outcome, Session};
 use crate::answer::READ_BIT;
 use crate::chunk::ChunkBuilder;
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, WORKERS_MAX};
 use crate::message::{ClientMessage, Notice};
 use crate::placement::Stage;
-use crate::shared::{Addressee, Shared};
+use crate::queues::QueueKind;
+use crate::shared::{Address, Addressee, Shared};
 
 mod outcome;
 mod session;
@@ -43,7 +46,8 @@ const CHUNK_BYTES: usize = 48 << 10;
 
 /// What a client is opened from.
 pub(crate) struct Opening<P: Protocol> {
-    pub(crate) shared: Arc<Shared<P>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) addresses: Vec<Address<P>>,
     pub(crate) config: Arc<ClusterConfig<P>>,
     /// An authenticator of each group: proofs name the group that they are for.
     pub(crate) auths: Vec<P::Auth>,
@@ -53,9 +57,34 @@ pub(crate) struct Opening<P: Protocol> {
 
 type Proofs<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Message>>::Client;
 
+/// Clients that are open at once, at most, over queues of [`QueueKind::Strict`].
+pub const STRICT_CLIENTS_MAX: usize = HANDLES_MAX - WORKERS_MAX - 1;
+
+/// One open client, counted while it lives.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>, kind: QueueKind) -> Result<Self, ClientError> {
+        let counted = Self(shared.clone());
+        let before = shared.clients.fetch_add(1, Ordering::Relaxed);
+        if kind == QueueKind::Strict && before >= STRICT_CLIENTS_MAX {
+            return Err(ClientError::TooMany(STRICT_CLIENTS_MAX));
+        }
+        Ok(counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A client of a [`crate::Cluster`].
 pub struct Client<P: Protocol> {
-    shared: Arc<Shared<P>>,
+    _counted: Counted,
+    shared: Arc<Shared>,
+    addresses: Vec<Address<P>>,
     config: Arc<ClusterConfig<P>>,
     /// By group.
     proofs: Vec<Proofs<P>>,
@@ -81,7 +110,7 @@ impl<P: Protocol> std::fmt::Debug for Client<P> {
 
 impl<P: Protocol> Client<P> {
     pub(crate) fn open(opening: Opening<P>) -> Result<Self, ClientError> {
-        let Opening { shared, config, auths, fixed } = opening;
+        let Opening { shared, addresses, config, auths, fixed } = opening;
         let used_up = ClientError::IdentitiesUsedUp(config.client.fixed);
         if fixed.is_some_and(|client| client.0 > config.client.fixed as u64) {
             return Err(used_up);
@@ -89,8 +118,10 @@ impl<P: Protocol> Client<P> {
         let identity = fixed.unwrap_or(ClientId::NONE);
         let proofs: Option<Vec<_>> = auths.iter().map(|auth| auth.client(identity)).collect();
         let proofs = proofs.ok_or(used_up)?;
+        let counted = Counted::new(&shared, config.queues.kind)?;
         let (sender, inbox) = bounded(config.queues.answers)?;
         let mut client = Self {
+            _counted: counted,
             proofs,
             inbox,
             sessions: Vec::new(),
@@ -102,6 +133,7 @@ impl<P: Protocol> Client<P> {
             next_due: Instant::now(),
             retries: 0,
             shared,
+            addresses,
             config,
         };
         for group in (0..client.config.groups as u32).map(GroupId) {
@@ -495,7 +527,7 @@ impl<P: Protocol> Client<P> {
     fn deliver(&self, to: ReplicaId, group: GroupId, message: ClientMessage) -> Delivery {
         let node = self.shared.placement.node(to, group);
         let worker = self.shared.placement.worker(node, Stage::Protocol);
-        match self.shared.addresses[worker].clients.try_send(message) {
+        match self.addresses[worker].clients.try_send(message) {
             Ok(()) => Delivery::Sent,
             Err(error) if error.is_closed() => Delivery::Closed,
             Err(_) => Delivery::Full,

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use quorate_mq::partition::KeyHash;
+use quorate_mq::partition::SlotTable;
 use quorate_mq::{Doorbell, Sender, bounded, bounded_with_doorbell};
 use quorate_smr::{
     Admin, ClientId, Executor, GroupId, Protocol, Reason, ReplicaId, ReplicaSet, Seed, Setup,
@@ -22,6 +22,7 @@ use crate::message::{Control, WorkerView};
 use crate::node::ProtocolStage;
 use crate::placement::{NodeIndex, Placement, Stage};
 use crate::ports::{Identity, Ports};
+use crate::queues;
 use crate::report::{ClusterReport, ClusterStatus, NodeReport, WorkerReport};
 use crate::shared::{Address, Shared};
 use crate::worker::{Inbox, JournalStage, Worker};
@@ -43,12 +44,14 @@ pub type JournalFactory<P> =
 /// what happened.
 pub struct Cluster<P: Protocol, S: StateMachine> {
     config: Arc<ClusterConfig<P>>,
-    shared: Arc<Shared<P>>,
+    shared: Arc<Shared>,
     machine: Box<dyn Fn() -> S + Send + Sync>,
     controls: Vec<Sender<Control<P, S>>>,
     threads: Vec<JoinHandle<()>>,
     /// The incarnation of each node; raised by every restart.
     incarnations: Mutex<Vec<u64>>,
+    /// What clients' copies are made from.
+    addresses: Mutex<Vec<Address<P>>>,
     /// The next identity to hand out where identities are fixed.
     next_fixed: AtomicU64,
     started: Instant,
@@ -95,6 +98,7 @@ impl<P: Protocol, S: StateMachine> Cluster<P, S> {
             config,
             shared: parts.shared,
             machine,
+            addresses: Mutex::new(parts.addresses),
             controls: parts.controls,
             threads: Vec::new(),
             next_fixed: AtomicU64::new(1),
@@ -132,7 +136,8 @@ impl<P: Protocol, S: StateMachine> Cluster<P, S> {
         };
         let auths = (0..self.config.groups as u32).map(auth).collect::<Result<_, _>>()?;
         let config = self.config.clone();
-        Client::open(Opening { shared: self.shared.clone(), config, auths, fixed })
+        let (shared, addresses) = (self.shared.clone(), self.addresses.lock().clone());
+        Client::open(Opening { shared, addresses, config, auths, fixed })
     }
 
     /// The group that serves `key`.
@@ -244,7 +249,7 @@ impl<P: Protocol, S: StateMachine> Cluster<P, S> {
     /// whether they did.
     #[must_use]
     pub fn shutdown(mut self) -> ClusterReport {
-        self.shared.close_to_clients();
+        self.close_to_clients();
         let deadline = Instant::now() + self.config.drain_timeout;
         let mut settled = false;
         while !settled && Instant::now() < deadline {
@@ -261,8 +266,15 @@ impl<P: Protocol, S: StateMachine> Cluster<P, S> {
         ClusterReport { last, settled, ran }
     }
 
+    /// Takes no more requests from clients; those inside are still served.
+    fn close_to_clients(&self) {
+        for address in self.addresses.lock().iter() {
+            address.clients.close();
+        }
+    }
+
     fn stop(&mut self) {
-        self.shared.close_to_clients();
+        self.close_to_clients();
         self.controls.clear();
         for thread in self.threads.drain(..) {
             let outcome = thread.join();
@@ -352,7 +364,8 @@ fn recover<P: Protocol, S: StateMachine>(
 
 /// The queues of a cluster that is being started.
 struct Parts<P: Protocol, S: StateMachine> {
-    shared: Arc<Shared<P>>,
+    shared: Arc<Shared>,
+    addresses: Vec<Address<P>>,
     controls: Vec<Sender<Control<P, S>>>,
     inboxes: Vec<Inbox<P, S>>,
 }
@@ -361,7 +374,7 @@ impl<P: Protocol, S: StateMachine> Parts<P, S> {
     fn open(config: &ClusterConfig<P>) -> Result<Self, StartError> {
         let placement =
             Placement::new(config.layout, config.replicas, config.groups, config.workers);
-        let router = KeyHash::new(config.groups).map_err(|_| StartError::OutOfRange {
+        let router = SlotTable::new(config.groups).map_err(|_| StartError::OutOfRange {
             what: "groups",
             value: config.groups,
             min: 1,
@@ -370,12 +383,12 @@ impl<P: Protocol, S: StateMachine> Parts<P, S> {
         let (mut addresses, mut controls, mut inboxes) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..placement.workers() {
             let doorbell = Doorbell::new();
+            let kind = config.queues.kind;
             let (clients, from_clients) =
-                bounded_with_doorbell(config.queues.client_messages, &doorbell)?;
-            let (peers, from_peers) =
-                bounded_with_doorbell(config.queues.peer_messages, &doorbell)?;
+                queues::open(kind, config.queues.client_messages, &doorbell)?;
+            let (peers, from_peers) = queues::open(kind, config.queues.peer_messages, &doorbell)?;
             let hands = HANDS_PER_NODE * placement.nodes();
-            let (internal, from_internal) = bounded_with_doorbell(hands, &doorbell)?;
+            let (internal, from_internal) = queues::open(kind, hands, &doorbell)?;
             let (control, from_control) = bounded_with_doorbell(CONTROL_CAPACITY, &doorbell)?;
             addresses.push(Address { clients, peers, internal });
             controls.push(control);
@@ -388,8 +401,8 @@ impl<P: Protocol, S: StateMachine> Parts<P, S> {
             });
         }
         let crossing = (config.transport, config.cluster);
-        let shared = Shared::new(addresses, placement, config.replicas, router, crossing);
-        Ok(Self { shared: Arc::new(shared), controls, inboxes })
+        let shared = Shared::new(placement, config.replicas, router, crossing);
+        Ok(Self { shared: Arc::new(shared), addresses, controls, inboxes })
     }
 
     /// Builds every stage of every node and gives it to its worker.
@@ -430,7 +443,8 @@ impl<P: Protocol, S: StateMachine> Parts<P, S> {
         let local_max = config.queues.peer_messages;
         Ok(workers
             .map(|(index, (inbox, (protocols, journals, executors)))| {
-                let ports = Ports::new(self.shared.clone(), index, local_max);
+                let ports =
+                    Ports::new(self.shared.clone(), self.addresses.clone(), index, local_max);
                 Worker::new(index, inbox, ports, protocols, journals, executors)
             })
             .collect())

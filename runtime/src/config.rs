@@ -12,6 +12,7 @@ use quorate_smr::session::{CLIENT_ID_FIRST, SessionLimits};
 use quorate_smr::{ClusterId, GroupId, Protocol, REPLICAS_MAX, RecoverError, ReplicaId, Seed};
 
 use crate::journal::JournalError;
+use crate::queues::QueueKind;
 
 /// The most groups of one cluster: the placement of keys knows no more shards.
 pub const GROUPS_MAX: usize = quorate_mq::partition::SHARDS_MAX;
@@ -82,10 +83,12 @@ impl Default for ClientLimits {
     }
 }
 
-/// Capacities of the queues between stages. A full queue pushes back on clients; a peer's message
+/// The queues between stages: their algorithm and their capacities. A full queue pushes back on clients; a peer's message
 /// that finds one full is dropped and counted, for protocols send again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct QueueLimits {
+    /// The algorithm of the queues to workers.
+    pub kind: QueueKind,
     /// Messages from clients that wait at one worker.
     pub client_messages: usize,
     /// Messages from peers that wait at one worker.
@@ -103,6 +106,7 @@ pub struct QueueLimits {
 impl Default for QueueLimits {
     fn default() -> Self {
         Self {
+            kind: QueueKind::default(),
             client_messages: 1024,
             peer_messages: 16_384,
             answers: 8192,

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use quorate_mq::batcher::{BatchPolicy, Batcher, Decision};
 use quorate_mq::compress::{CompressionPolicy, Compressor};
 use quorate_smr::batch::BATCH_HEADER_BYTES;
-use quorate_smr::{Batch, BatchBuilder, Command, GroupId, Time};
+use quorate_smr::{Batch, BatchBuilder, ClientId, Command, GroupId, RequestSeq, Time};
 
 use crate::chunk::Chunk;
 use crate::report::ProtocolCounters;
@@ -20,6 +20,8 @@ struct Proposed {
     /// Where its bytes are: unique while the batch is alive, which `batch` ensures.
     batch: Batch,
     bytes: usize,
+    /// Its last request, by which it is known when it comes back in other company.
+    last: (ClientId, RequestSeq),
 }
 
 /// What may wait.
@@ -41,6 +43,8 @@ pub(crate) struct Intake {
     in_flight: VecDeque<Proposed>,
     /// A batch that the protocol was too busy to take.
     returned: Option<Proposed>,
+    /// The request that was last put into a batch.
+    last: (ClientId, RequestSeq),
     /// When anything in flight was last decided or began.
     moved_at: Time,
 }
@@ -64,6 +68,7 @@ impl Intake {
             compressor,
             in_flight: VecDeque::new(),
             returned: None,
+            last: (ClientId(0), RequestSeq(0)),
             moved_at: Time::ZERO,
         }
     }
@@ -116,7 +121,11 @@ impl Intake {
         if self.in_flight.is_empty() {
             self.moved_at = now;
         }
-        self.in_flight.push_back(Proposed { batch: batch.clone(), bytes: size.bytes });
+        self.in_flight.push_back(Proposed {
+            batch: batch.clone(),
+            bytes: size.bytes,
+            last: self.last,
+        });
         Some(batch)
     }
 
@@ -135,6 +144,7 @@ impl Intake {
                     return;
                 }
                 if admit(&command) && self.builder.push(&command).is_ok() {
+                    self.last = (command.client, command.seq);
                     let _ = self.batcher.add(now.0, command.encoded_bytes());
                 } else {
                     counters.auth_failures += 1;
@@ -156,6 +166,25 @@ impl Intake {
             self.moved_at = now;
         }
         ours
+    }
+
+    /// `batch` was decided at a replica that only passes batches on: the one who orders them may
+    /// have regrouped, reordered and copied them, so that ours are known by their last requests.
+    /// Costs a look at each request while anything is in flight here, nothing otherwise.
+    pub(crate) fn decided_elsewhere(&mut self, batch: &Batch, now: Time) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let mut scratch = Vec::new();
+        let Ok(body) = batch.body(&mut scratch) else { return };
+        for command in body.commands() {
+            let request = (command.client, command.seq);
+            let found = self.in_flight.iter().position(|proposed| proposed.last == request);
+            if let Some(proposed) = found.and_then(|index| self.in_flight.remove(index)) {
+                self.batcher.completed(proposed.bytes);
+                self.moved_at = now;
+            }
+        }
     }
 
     /// `batch` was refused; `again` keeps it to be proposed once more.
@@ -203,8 +232,6 @@ fn same(left: &Batch, right: &Batch) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use quorate_smr::{ClientId, RequestSeq};
-
     use super::*;
     use crate::chunk::ChunkBuilder;
 
@@ -251,6 +278,24 @@ mod tests {
         assert!(intake.decided(&sent[0], Time(2)));
         assert_eq!(batches(&mut intake).len(), 1);
         assert_eq!(intake.waiting(), 6);
+    }
+
+    #[test]
+    fn what_was_passed_on_is_known_again_regrouped_and_in_any_order() {
+        let policy = BatchPolicy::single().with_window(3, 1 << 20).unwrap();
+        let mut intake = intake(policy, 1000);
+        intake.offer(chunk(1, 10)).unwrap();
+        assert_eq!(batches(&mut intake).len(), 3);
+        let mut other = BatchBuilder::new(GroupId(0));
+        for (client, seq) in [(2, 1), (1, 3), (1, 1), (1, 9)] {
+            let (client, seq) = (ClientId(client), RequestSeq(seq));
+            other.push(&Command { client, seq, payload: b"payload", auth: b"" }).unwrap();
+        }
+        let regrouped = other.seal(None);
+        assert!(!intake.decided(&regrouped, Time(2)), "it is none of ours as a whole");
+        intake.decided_elsewhere(&regrouped, Time(2));
+        assert_eq!(intake.in_flight(), 1, "request 2 is not decided");
+        assert_eq!(batches(&mut intake).len(), 2, "the window has room for two again");
     }
 
     #[test]

@@ -76,11 +76,14 @@ mod message;
 mod node;
 mod placement;
 mod ports;
+mod queues;
 pub mod report;
 mod shared;
 mod worker;
 
-pub use client::{CallError, Client, ClientError, Completion, Reply, SubmitError, Ticket};
+pub use client::{
+    CallError, Client, ClientError, Completion, Reply, STRICT_CLIENTS_MAX, SubmitError, Ticket,
+};
 pub use cluster::{Cluster, JournalFactory};
 pub use config::{
     ClientLimits, ClusterConfig, GROUPS_MAX, JournalFormat, Layout, QUEUE_CAPACITY_MAX,
@@ -88,4 +91,5 @@ pub use config::{
 };
 pub use direct::{Direct, DirectConfig, DirectRecord};
 pub use journal::{Journal, MemoryJournal};
+pub use queues::QueueKind;
 pub use report::{ClusterReport, ClusterStatus, NodeReport, VerifyError};

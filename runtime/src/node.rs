@@ -401,7 +401,9 @@ impl<P: Protocol> Running<P> {
                 self.steps.push(Step::Append(record));
             }
             Effect::Commit { slot, batch } => {
-                self.intake.decided(&batch, now);
+                if !self.intake.decided(&batch, now) && self.role != Role::Leader {
+                    self.intake.decided_elsewhere(&batch, now);
+                }
                 let answer = identity.all_answer || self.role == Role::Leader;
                 self.unapplied += 1;
                 self.applies.push(Apply::Commit { slot, batch, answer });

@@ -15,7 +15,7 @@ use crate::config::Transport;
 use crate::message::{Hand, Internal, Notice, PeerBody, PeerMessage};
 use crate::placement::{NodeIndex, Stage};
 use crate::report::ProtocolCounters;
-use crate::shared::{Addressee, Shared};
+use crate::shared::{Address, Addressee, Shared};
 
 /// Messages to one worker that wait here when its queue is full.
 const UNSENT_PEER_MESSAGES_MAX: usize = 1024;
@@ -33,7 +33,8 @@ pub(crate) struct Identity<P: Protocol> {
 }
 
 pub(crate) struct Ports<P: Protocol> {
-    pub(crate) shared: Arc<Shared<P>>,
+    pub(crate) shared: Arc<Shared>,
+    addresses: Vec<Address<P>>,
     worker: usize,
     /// For nodes on this very worker.
     pub(crate) local: VecDeque<PeerMessage<P>>,
@@ -44,10 +45,16 @@ pub(crate) struct Ports<P: Protocol> {
 }
 
 impl<P: Protocol> Ports<P> {
-    pub(crate) fn new(shared: Arc<Shared<P>>, worker: usize, local_max: usize) -> Self {
-        let workers = shared.addresses.len();
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        addresses: Vec<Address<P>>,
+        worker: usize,
+        local_max: usize,
+    ) -> Self {
+        let workers = addresses.len();
         Self {
             shared,
+            addresses,
             worker,
             local: VecDeque::new(),
             local_max,
@@ -181,9 +188,7 @@ impl<P: Protocol> Ports<P> {
             self.flush_peers(worker);
             all_left &= self.peers[worker].is_empty();
             let hands = &mut self.hands[worker];
-            if !hands.is_empty()
-                && self.shared.addresses[worker].internal.try_send_batch(hands).is_err()
-            {
+            if !hands.is_empty() && self.addresses[worker].internal.try_send_batch(hands).is_err() {
                 hands.clear();
             }
             all_left &= hands.is_empty();
@@ -195,9 +200,7 @@ impl<P: Protocol> Ports<P> {
     /// what is sent to it.
     fn flush_peers(&mut self, worker: usize) -> bool {
         let messages = &mut self.peers[worker];
-        if !messages.is_empty()
-            && self.shared.addresses[worker].peers.try_send_batch(messages).is_err()
-        {
+        if !messages.is_empty() && self.addresses[worker].peers.try_send_batch(messages).is_err() {
             messages.clear();
         }
         messages.len() < UNSENT_PEER_MESSAGES_MAX

@@ -1,53 +1,65 @@
-//! What all threads of a cluster share: addresses, clients, links, the clock.
+//! What all threads of a cluster share: clients, links, the clock. Addresses each thread has its
+//! own copy of: a sender remembers where it last worked.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use quorate_mq::Sender;
-use quorate_mq::partition::{KeyHash, Placement as _};
+use quorate_mq::partition::{SlotTable, Placement as _};
 use quorate_smr::{ClientId, ClusterId, GroupId, Protocol, ReplicaId, RequestSeq};
 
 use crate::clock::Clock;
 use crate::config::Transport;
 use crate::message::{ClientMessage, Internal, Notice, PeerMessage};
 use crate::placement::Placement;
+use crate::queues::Sending;
 
-/// The sending ends of one worker's queues.
+/// The sending ends of one worker's queues. A thread sends through its own copies.
 pub(crate) struct Address<P: Protocol> {
-    pub(crate) clients: Sender<ClientMessage>,
-    pub(crate) peers: Sender<PeerMessage<P>>,
-    pub(crate) internal: Sender<Internal<P>>,
+    pub(crate) clients: Sending<ClientMessage>,
+    pub(crate) peers: Sending<PeerMessage<P>>,
+    pub(crate) internal: Sending<Internal<P>>,
 }
 
-pub(crate) struct Shared<P: Protocol> {
-    pub(crate) addresses: Vec<Address<P>>,
+impl<P: Protocol> Clone for Address<P> {
+    fn clone(&self) -> Self {
+        Self {
+            clients: self.clients.clone(),
+            peers: self.peers.clone(),
+            internal: self.internal.clone(),
+        }
+    }
+}
+
+pub(crate) struct Shared {
     pub(crate) placement: Placement,
     pub(crate) transport: Transport,
     pub(crate) cluster: ClusterId,
     pub(crate) clock: Clock,
     pub(crate) registry: Registry,
     pub(crate) links: Links,
-    router: KeyHash,
+    /// Clients that are open: each holds a sender to each worker.
+    pub(crate) clients: AtomicUsize,
+    router: SlotTable,
     nonces: AtomicU64,
 }
 
-impl<P: Protocol> Shared<P> {
+impl Shared {
     pub(crate) fn new(
-        addresses: Vec<Address<P>>,
         placement: Placement,
         replicas: usize,
-        router: KeyHash,
+        router: SlotTable,
         (transport, cluster): (Transport, ClusterId),
     ) -> Self {
         Self {
-            addresses,
             placement,
             transport,
             cluster,
             clock: Clock::start(),
             registry: Registry::default(),
             links: Links::new(replicas),
+            clients: AtomicUsize::new(0),
             router,
             nonces: AtomicU64::new(1),
         }
@@ -63,13 +75,6 @@ impl<P: Protocol> Shared<P> {
     pub(crate) fn nonce(&self) -> RequestSeq {
         RequestSeq(self.nonces.fetch_add(1, Ordering::Relaxed))
     }
-
-    /// Takes no more requests from clients; those inside are still served.
-    pub(crate) fn close_to_clients(&self) {
-        for address in &self.addresses {
-            address.clients.close();
-        }
-    }
 }
 
 /// Where a session's answers go.
@@ -82,24 +87,24 @@ pub(crate) enum Addressee {
 /// The queues of the clients that wait for answers.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    table: RwLock<BTreeMap<Addressee, Sender<Notice>>>,
+    table: Mutex<BTreeMap<Addressee, Sender<Notice>>>,
 }
 
 impl Registry {
     pub(crate) fn insert(&self, addressee: Addressee, sender: Sender<Notice>) {
-        self.table.write().insert(addressee, sender);
+        self.table.lock().insert(addressee, sender);
     }
 
     pub(crate) fn remove(&self, addressee: Addressee) {
-        self.table.write().remove(&addressee);
+        self.table.lock().remove(&addressee);
     }
 
     pub(crate) fn find(&self, addressee: Addressee) -> Option<Sender<Notice>> {
-        self.table.read().get(&addressee).cloned()
+        self.table.lock().get(&addressee).cloned()
     }
 
     pub(crate) fn clear(&self) {
-        self.table.write().clear();
+        self.table.lock().clear();
     }
 }
 

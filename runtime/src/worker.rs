@@ -19,6 +19,7 @@ use crate::message::{ClientMessage, Control, Hand, Internal, PeerMessage, Step, 
 use crate::node::ProtocolStage;
 use crate::placement::{NodeIndex, Stage};
 use crate::ports::Ports;
+use crate::queues::Receiving;
 
 /// Messages taken from one queue in one round.
 const CLIENT_MESSAGES_PER_ROUND: usize = 64;
@@ -31,9 +32,9 @@ const RETRY_INTERVAL: Duration = Duration::from_micros(100);
 
 /// The receiving ends of a worker's queues.
 pub(crate) struct Inbox<P: Protocol, S> {
-    pub(crate) clients: Receiver<ClientMessage>,
-    pub(crate) peers: Receiver<PeerMessage<P>>,
-    pub(crate) internal: Receiver<Internal<P>>,
+    pub(crate) clients: Receiving<ClientMessage>,
+    pub(crate) peers: Receiving<PeerMessage<P>>,
+    pub(crate) internal: Receiving<Internal<P>>,
     pub(crate) control: Receiver<Control<P, S>>,
     pub(crate) doorbell: Doorbell,
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use quorate_bench::compare::{self, Options};
+use quorate_bench::experiment::queue::{memory, scenario};
 
 /// Measures Paxos, Raft and PBFT with and without batching, compression, sharding and pipelining,
 /// verifies every repetition, and writes the report.
@@ -40,10 +41,19 @@ struct Arguments {
     /// Regenerate the report from this run folder, without measuring.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["quick", "only", "list", "repetitions"])]
     report: Option<PathBuf>,
+    /// Measures the memory of an unbounded queue in this process; called by the program itself.
+    #[arg(long, value_name = "QUEUE", hide = true)]
+    memory_of: Option<String>,
+    /// Items of the burst whose memory is measured.
+    #[arg(long, value_name = "N", hide = true, requires = "memory_of", default_value_t = scenario::MEMORY_ITEMS)]
+    items: u64,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(queue) = &arguments.memory_of {
+        return memory_of(queue, arguments.items);
+    }
     let options = Options {
         quick: arguments.quick,
         only: arguments.only,
@@ -64,6 +74,19 @@ fn main() -> ExitCode {
             let _ = std::io::stdout().write_all(done.output.as_bytes());
             eprint!("{}", done.note);
             if done.failed_rows > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS }
+        }
+        Err(error) => {
+            eprintln!("compare: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn memory_of(queue: &str, items: u64) -> ExitCode {
+    match memory::report(queue, items) {
+        Ok(text) => {
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
         }
         Err(error) => {
             eprintln!("compare: {error}");

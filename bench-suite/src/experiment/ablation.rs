@@ -28,6 +28,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     title: "Ablation",
     question: "What does each optimisation buy each protocol, alone and beside the others, and what does it cost?",
     method: "Every protocol tolerates one fault (three replicas, PBFT four). From everything off, one optimisation is turned on; from everything on, one is turned off. Messages travel as encoded, checksummed frames and journals stay in memory, so that bytes and CPU are real and disks and links are not part of it. Reads are linearizable. Batching off means one command in each message and each slot, from the client on.",
+    on_request: false,
     plan,
 };
 

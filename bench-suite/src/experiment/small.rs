@@ -27,6 +27,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     title: "Small commands",
     question: "What does agreement itself cost, with and without batching?",
     method: "Commands of 16 bytes into a state machine that only keeps a checksum, one client, all replies delivered, messages between replicas as values, journals in memory. The floor is the same state machine unreplicated behind the same queues, sessions and journal. One command in a slot, 512 of them in flight: the client still gathers its requests into messages. One by one: every request is a message of its own as well.",
+    on_request: false,
     plan: plan_small,
 };
 
@@ -36,6 +37,7 @@ pub const BATCHING: Experiment = Experiment {
     title: "Batch size",
     question: "How large should a batch be?",
     method: "As for small commands, with the number of commands in a batch limited; a batch leaves as soon as the window of eight batches has room.",
+    on_request: false,
     plan: plan_batching,
 };
 

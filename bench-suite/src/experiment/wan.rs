@@ -38,6 +38,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     title: "Distance and bandwidth (virtual time)",
     question: "What does a command wait for when replicas are far apart or their links are narrow?",
     method: "In the simulator, without faults: writes of 1 KiB, sixteen clients with one request each, 0.1 ms from every replica; equal round trips between all replicas. CPU time is not part of it, so these are lower bounds, and they do not depend on the machine. Batches hold what arrives at once, messages are not compressed.",
+    on_request: false,
     plan,
 };
 

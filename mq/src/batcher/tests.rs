@@ -102,6 +102,22 @@ fn the_window_counts_bytes_as_well_as_batches() {
 }
 
 #[test]
+fn a_window_of_bytes_holds_any_number_of_small_batches() {
+    let policy = BatchPolicy::adaptive().with_window_bytes(64 << 10).unwrap();
+    assert_eq!(policy.linger(), Duration::ZERO, "off unless asked for");
+    let mut batcher = Batcher::new(policy);
+    for sent in 0..1_024 {
+        assert_eq!(batcher.add(sent, 64), Decision::Cut, "none is delayed");
+        assert_eq!(batcher.cut().count, 1);
+    }
+    assert_eq!(batcher.in_flight(), BatchSize { count: 1_024, bytes: 64 << 10 });
+    assert_eq!(batcher.add(9_999, 1), Decision::Wait, "the bytes are used up");
+    let narrow = BatchPolicy::adaptive().with_window_bytes(100);
+    let refused = PolicyError::WindowBelowBatch { window: 100, batch: BATCH_BYTES_DEFAULT };
+    assert_eq!(narrow, Err(refused));
+}
+
+#[test]
 fn an_adaptive_linger_is_armed_only_behind_two_batches() {
     let policy = BatchPolicy::adaptive().with_linger(linger(200)).unwrap();
     let mut batcher = Batcher::new(policy);
@@ -236,5 +252,72 @@ proptest! {
             }
         }
         prop_assert_eq!(taken + batch.len(), next);
+    }
+}
+
+/// Sizes of items, and how long each lets the one after it wait.
+fn arrivals() -> impl Strategy<Value = Vec<(usize, u64)>> {
+    prop::collection::vec((0usize..300, 1u64..400_000), 1..60)
+}
+
+proptest! {
+    #[test]
+    fn a_deadline_is_exact_to_the_nanosecond(policy in policy(), arrivals in arrivals()) {
+        let (mut batcher, mut now) = (Batcher::new(policy), 1_000);
+        for (bytes, pass) in arrivals {
+            let decision = batcher.add(now, bytes);
+            match batcher.deadline() {
+                Some(due) if decision == Decision::Wait => {
+                    prop_assert!(due > now);
+                    prop_assert!(due <= now + policy.linger_ns, "no later than a linger from now");
+                    prop_assert_eq!(batcher.poll(due - 1), Decision::Wait);
+                    prop_assert_eq!(batcher.poll(due), Decision::Cut);
+                }
+                None if decision == Decision::Wait => {
+                    prop_assert_eq!(batcher.poll(u64::MAX), Decision::Wait, "time changes nothing");
+                    prop_assert!(batcher.in_flight().count > 0, "only a completion can help");
+                }
+                _ => {}
+            }
+            now += pass;
+            if batcher.poll(now) == Decision::Cut {
+                let _ = batcher.cut();
+            }
+        }
+    }
+
+    #[test]
+    fn a_lone_message_leaves_at_once(
+        policy in policy(),
+        bytes in 0usize..1 << 20,
+        now in any::<u64>(),
+        flights in prop::collection::vec(0usize..100, 0..4),
+    ) {
+        prop_assume!(policy.mode != Mode::Fixed);
+        let mut batcher = Batcher::new(policy);
+        // Whatever was in flight before: when it is done, nothing of it is left.
+        for flight in flights {
+            prop_assert_eq!(batcher.add(now, flight), Decision::Cut);
+            let done = batcher.cut();
+            batcher.completed(done.bytes);
+        }
+        prop_assert_eq!(batcher.add(now, bytes), Decision::Cut);
+        prop_assert_eq!(batcher.cut(), BatchSize { count: 1, bytes });
+    }
+
+    #[test]
+    fn equal_histories_lead_to_equal_batchers(policy in policy(), arrivals in arrivals()) {
+        let run = || {
+            let mut batcher = Batcher::new(policy);
+            let mut decisions = Vec::new();
+            for (time, (bytes, _)) in arrivals.iter().enumerate() {
+                decisions.push(batcher.add(time as u64, *bytes));
+                if batcher.poll(time as u64) == Decision::Cut {
+                    let _ = batcher.cut();
+                }
+            }
+            (batcher, decisions)
+        };
+        prop_assert_eq!(run(), run(), "a value: no clock, nothing random");
     }
 }

@@ -287,6 +287,12 @@ impl<T, C: Consume<T>> Drop for Receiver<T, C> {
             while let Ok(value) = self.queue.try_pop() {
                 drop(value);
             }
+            return;
+        }
+        let count = self.queue.give_back();
+        if count > 0 {
+            self.queue.settle();
+            self.shared.sent(count);
         }
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! What always holds: a choice follows from the calls before it and the seed; no clock, no global
 //! randomness. A balancer belongs to one router; routers do not share it.
-//! Left to others: workers that differ in speed, and taking one out of service.
+//! Left to others: taking a worker out of service.
+//!
+//! Those that count what is outstanding adapt to workers of different speed by themselves; round
+//! robin sends a slow worker as much as a fast one and is unstable once it cannot keep up.
 
 use super::{Balancer, PartitionError, check_count, mix, scale};
 
@@ -58,9 +61,9 @@ impl Outstanding {
 /// of workers.
 ///
 /// ```
-/// use quorate_mq::partition::{Balancer, LeastLoaded};
+/// use quorate_mq::partition::{Balancer, LeastOutstanding};
 ///
-/// let mut balancer = LeastLoaded::new(2)?;
+/// let mut balancer = LeastOutstanding::new(2)?;
 /// let (first, second) = (balancer.pick(), balancer.pick());
 /// assert_ne!(first, second);
 /// balancer.completed(second);
@@ -68,13 +71,13 @@ impl Outstanding {
 /// # Ok::<(), quorate_mq::partition::PartitionError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LeastLoaded {
+pub struct LeastOutstanding {
     outstanding: Outstanding,
     /// Where the search begins, so that equals take turns.
     start: usize,
 }
 
-impl LeastLoaded {
+impl LeastOutstanding {
     /// Nothing outstanding.
     ///
     /// # Errors
@@ -89,7 +92,7 @@ impl LeastLoaded {
     }
 }
 
-impl Balancer for LeastLoaded {
+impl Balancer for LeastOutstanding {
     fn pick(&mut self) -> usize {
         let count = self.worker_count();
         let worker = (0..count)
@@ -111,7 +114,7 @@ impl Balancer for LeastLoaded {
 }
 
 /// Draws two workers and takes the one with fewer requests outstanding: nearly as even as
-/// [`LeastLoaded`], in constant time, and without the herd when several routers balance with
+/// [`LeastOutstanding`], in constant time, and without the herd when several routers balance with
 /// figures that are a little old (Mitzenmacher, "The Power of Two Choices", 2001).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PowerOfTwo {

@@ -2,7 +2,9 @@
 //!
 //! What always holds: a key belongs to the node of the first point at or after its hash, going
 //! round; so adding a node moves keys to it only, and removing one moves its keys only.
-//! Left to others: bounded loads, weights.
+//! Left to others: bounded loads ([`BoundedRing`](super::BoundedRing)), weights.
+//!
+//! Literature: Karger et al., "Consistent Hashing and Random Trees", STOC 1997.
 
 use super::{PartitionError, Placement, SHARDS_MAX, ShardId, check_count, key_hash, mix};
 
@@ -98,6 +100,13 @@ impl ConsistentHash {
     /// The points of the ring in order, each with its node; a node owns the arc up to its point.
     pub fn points(&self) -> &[(u64, ShardId)] {
         &self.points
+    }
+
+    /// The nodes of the points from `hash` on, once round the ring; nodes come up again and again.
+    pub(super) fn owners_from(&self, hash: u64) -> impl Iterator<Item = ShardId> + '_ {
+        let start = self.points.partition_point(|(point, _)| *point < hash);
+        let (before, after) = self.points.split_at(start);
+        after.iter().chain(before).map(|(_, node)| *node)
     }
 
     fn contains(&self, node: ShardId) -> bool {

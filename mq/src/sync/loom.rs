@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, time::Instant};
 
-pub(crate) use loom::{
+pub(crate) use ::loom::{
     cell::UnsafeCell,
     hint::spin_loop,
     sync::{
@@ -39,15 +39,15 @@ pub(crate) fn planted(name: &'static str) -> bool {
 
 #[derive(Debug, Default)]
 pub(crate) struct Monitor<S> {
-    state: loom::sync::Mutex<S>,
-    changed: loom::sync::Condvar,
+    state: ::loom::sync::Mutex<S>,
+    changed: ::loom::sync::Condvar,
 }
 
-pub(crate) type MonitorGuard<'a, S> = loom::sync::MutexGuard<'a, S>;
+pub(crate) type MonitorGuard<'a, S> = ::loom::sync::MutexGuard<'a, S>;
 
 impl<S> Monitor<S> {
     pub(crate) fn new(state: S) -> Self {
-        Self { state: loom::sync::Mutex::new(state), changed: loom::sync::Condvar::new() }
+        Self { state: ::loom::sync::Mutex::new(state), changed: ::loom::sync::Condvar::new() }
     }
 
     pub(crate) fn lock(&self) -> MonitorGuard<'_, S> {

@@ -36,7 +36,7 @@ const HINTS: u32 = 8;
 /// For how long to poll before parking: `wanted` on several cores, not at all on one.
 pub(crate) fn spin_limit(wanted: Duration) -> Duration {
     static CORES: OnceLock<usize> = OnceLock::new();
-    if cfg!(loom) {
+    if cfg!(any(loom, shuttle)) {
         return Duration::ZERO;
     }
     let cores =
@@ -77,7 +77,7 @@ impl Rhythm {
     #[inline(always)]
     pub(crate) fn succeeded(&self) {
         // Never under loom, where nobody polls: it would only multiply the schedules.
-        if !cfg!(loom) {
+        if !cfg!(any(loom, shuttle)) {
             let streak = self.streak.load(Ordering::Relaxed);
             self.streak.store(streak.wrapping_add(1), Ordering::Relaxed);
         }

@@ -77,7 +77,7 @@ fn let_the_peer_finish(looks: u32) {
     if looks <= 4 {
         spin_loop();
     }
-    if cfg!(loom) || looks <= BUSY_YIELDS_MAX {
+    if cfg!(any(loom, shuttle)) || looks <= BUSY_YIELDS_MAX {
         yield_now();
     } else {
         std::thread::sleep(BUSY_SLEEP);

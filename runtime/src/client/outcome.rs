@@ -72,6 +72,9 @@ pub enum ClientError {
     /// Every identity fixed by the configuration is taken.
     #[error("all {0} client identities are taken; raise client.fixed and the protocol's clients")]
     IdentitiesUsedUp(usize),
+    /// Every client holds a handle of each worker's queue, of which there are only so many.
+    #[error("{0} clients are open, which is the limit; drop one")]
+    TooMany(usize),
     /// The keys are unusable.
     #[error("keys: {0}")]
     Keys(RecoverError),

@@ -5,7 +5,9 @@ use quorate_mq::compress::CompressionPolicy;
 use quorate_paxos::Paxos;
 use quorate_pbft::Pbft;
 use quorate_raft::Raft;
-use quorate_runtime::{Cluster, ClusterConfig, Direct, JournalFormat, Layout, Transport};
+use quorate_runtime::{
+    Cluster, ClusterConfig, Direct, JournalFormat, Layout, QueueKind, QueueLimits, Transport,
+};
 use quorate_smr::kv::{KvCommand, KvStore};
 use quorate_smr::{Protocol, Role};
 
@@ -45,7 +47,10 @@ fn exercise_layouts<P: Protocol>() {
     for layout in
         [Layout::Inline, Layout::Split, Layout::PerReplica, Layout::Staged, Layout::PerGroup]
     {
-        exercise(cluster(ClusterConfig::<P> { layout, ..ClusterConfig::default() }));
+        for kind in [QueueKind::Ring, QueueKind::Strict] {
+            let queues = QueueLimits { kind, ..QueueLimits::default() };
+            exercise(cluster(ClusterConfig::<P> { layout, queues, ..ClusterConfig::default() }));
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use quorate_paxos::Paxos;
 use quorate_pbft::Pbft;
 use quorate_raft::Raft;
 use quorate_runtime::{
-    CallError, ClientError, ClientLimits, Cluster, ClusterConfig, Direct, Layout, QueueLimits,
-    StartError, SubmitError,
+    CallError, ClientError, ClientLimits, Cluster, ClusterConfig, Direct, Layout, QueueKind,
+    QueueLimits, StartError, SubmitError,
 };
 use quorate_smr::kv::{KvCommand, KvStore};
 use quorate_smr::machine::Checksum;
@@ -86,8 +86,11 @@ fn the_window_bounds_what_is_outstanding() {
 
 #[test]
 fn tiny_queues_push_back_and_lose_nothing() {
-    for layout in [Layout::Inline, Layout::PerReplica, Layout::Staged] {
+    let kinds = [QueueKind::Ring, QueueKind::Strict];
+    let layouts = [Layout::Inline, Layout::PerReplica, Layout::Staged];
+    for (layout, kind) in layouts.into_iter().flat_map(|layout| kinds.map(|kind| (layout, kind))) {
         let queues = QueueLimits {
+            kind,
             client_messages: 2,
             peer_messages: 16,
             answers: 2,
