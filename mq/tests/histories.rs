@@ -32,9 +32,13 @@ for_every_kind! { long_runs_violate_nothing short_runs_are_linearizable }
 
 fn promise<K: Kind>(capacity: usize) -> Promise {
     Promise {
-        producer_of: (K::ORDER == Order::PerProducer).then_some(|value| value >> 32),
+        producer_of: (K::ORDER == Order::PerProducer).then_some(of_producer),
         capacity: (K::BOUND == Bound::Exact).then_some(capacity),
     }
+}
+
+fn of_producer(value: u64) -> u64 {
+    value >> 32
 }
 
 /// What one thread does: its calls with their times.
@@ -174,6 +178,7 @@ fn run<K: Kind>(capacity: usize, sides: usize, attempts: u64, batch: usize) -> V
     let mut recorder = recorder();
     let handle = rest.expect("there is a consumer");
     while recorder.pop(&handle, 1) != Some(Answer::Empty) {}
+    assert!(handle.close(), "nobody closed before");
     calls.extend(recorder.calls);
     calls
 }
@@ -298,7 +303,7 @@ fn a_false_full_is_found() {
 
 #[test]
 fn order_between_producers_is_not_asked_for_where_it_is_not_promised() {
-    let promise = Promise { producer_of: Some(|value| value >> 32), capacity: None };
+    let promise = Promise { producer_of: Some(of_producer), capacity: None };
     let (first, second) = (1, 1 << 32);
     let calls = [
         pushed(0, 1, &[first]),

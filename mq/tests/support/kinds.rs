@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, TryLockError},
 };
 
-use quorate_mq::{Consume, PopError, Produce, PushError, ring, spsc, strict, unbounded};
+use quorate_mq::{Consume, PopError, Produce, PushError, ring, sharded, spsc, strict, unbounded};
 
 #[cfg(not(stepped))]
 fn step(_access: &'static str) {}
@@ -145,10 +145,15 @@ kind! { Unbounded "unbounded" = unbounded: |_capacity| unbounded::queue().unwrap
 many, many; Total, Memory }
 kind! { UnboundedInSmall "unbounded, small segments" = unbounded: |_capacity| small_segments();
 many, many; Total, Memory }
-kind! { Spsc "spsc" = spsc: |capacity| spsc::queue(capacity).unwrap();
+kind! { Spsc "spsc" = spsc: |capacity| spsc::starting_at(capacity, FIRST).unwrap();
 one, one; Total, Exact }
+kind! { Sharded "sharded" = sharded: |capacity| sharded::starting_at(capacity, FIRST).unwrap();
+many, many; PerProducer, PerProducer }
 kind! { Locked "a lock" = locked: |capacity| locked::queue(capacity);
 many, many; Total, Exact }
+
+/// Positions that are about to wrap around.
+const FIRST: usize = usize::MAX - 50;
 
 /// Blocks of two cells, and positions that need many bits.
 fn small_blocks<T>(capacity: usize) -> (strict::Producer<T>, strict::Consumer<T>) {
@@ -170,6 +175,7 @@ macro_rules! for_every_kind {
         for_every_kind! { @ [$($claim)+] unbounded: Unbounded }
         for_every_kind! { @ [$($claim)+] unbounded_in_small: UnboundedInSmall }
         for_every_kind! { @ [$($claim)+] spsc: Spsc }
+        for_every_kind! { @ [$($claim)+] sharded: Sharded }
         for_every_kind! { @ [$($claim)+] locked: Locked }
     };
     (@ [$($claim:ident)+] $module:ident: $kind:ident) => {
