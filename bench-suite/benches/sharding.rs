@@ -8,16 +8,23 @@ use quorate_bench::experiment::system::PROTOCOLS;
 use quorate_bench::experiment::variant::Toggles;
 use quorate_bench::workload::YCSB_A;
 use quorate_mq::partition::{
-    Balancer, ConsistentHash, KeyHash, LeastLoaded, Placement, PowerOfTwo, RoundRobin,
+    Balancer, BoundedRing, ConsistentHash, JumpHash, LeastOutstanding, Modulo, Placement,
+    PowerOfTwo, Rendezvous, RoundRobin, SlotTable, SmoothWeighted,
 };
 
 const SHARDS: usize = 16;
 
 fn place(criterion: &mut Criterion) {
     let keys: Vec<_> = YCSB_A.operations(0, 1024).into_iter().map(|o| o.key).collect();
-    let placements: [(&str, Box<dyn Placement>); 2] = [
-        ("slot table", Box::new(KeyHash::new(SHARDS).expect("a valid count"))),
-        ("consistent hash", Box::new(ConsistentHash::new(SHARDS, 100).expect("valid counts"))),
+    let ring = || ConsistentHash::new(SHARDS, 100).expect("valid counts");
+    let bounded = BoundedRing::new(ring(), 25).expect("a valid slack");
+    let placements: [(&str, Box<dyn Placement>); 6] = [
+        ("slot table", Box::new(SlotTable::new(SHARDS).expect("a valid count"))),
+        ("rendezvous", Box::new(Rendezvous::new(SHARDS).expect("a valid count"))),
+        ("jump", Box::new(JumpHash::new(SHARDS).expect("a valid count"))),
+        ("consistent hash", Box::new(ring())),
+        ("bounded loads", Box::new(bounded)),
+        ("modulo", Box::new(Modulo::new(SHARDS).expect("a valid count"))),
     ];
     let mut group = criterion.benchmark_group("sharding/place");
     group.throughput(Throughput::Elements(keys.len() as u64));
@@ -29,10 +36,24 @@ fn place(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A shard joins and leaves again: what the table takes to compute it.
+fn rebalance(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("sharding/rebalance");
+    for shards in [4, 64] {
+        let mut table = SlotTable::new(shards).expect("a valid count");
+        group.bench_function(format!("{shards} shards"), |bencher| {
+            bencher.iter(|| (table.add(9_999), table.remove(9_999)));
+        });
+    }
+    group.finish();
+}
+
 fn balance(criterion: &mut Criterion) {
-    let balancers: [(&str, Box<dyn Balancer>); 3] = [
+    let weights: Vec<_> = (1..=SHARDS as u32).collect();
+    let balancers: [(&str, Box<dyn Balancer>); 4] = [
         ("round robin", Box::new(RoundRobin::new(SHARDS).expect("a valid count"))),
-        ("least loaded", Box::new(LeastLoaded::new(SHARDS).expect("a valid count"))),
+        ("smooth weighted", Box::new(SmoothWeighted::new(&weights).expect("valid weights"))),
+        ("least outstanding", Box::new(LeastOutstanding::new(SHARDS).expect("a valid count"))),
         ("power of two", Box::new(PowerOfTwo::new(SHARDS, 1).expect("a valid count"))),
     ];
     let mut group = criterion.benchmark_group("sharding/balance");
@@ -71,5 +92,5 @@ fn clusters(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, place, balance, clusters);
+criterion_group!(benches, place, rebalance, balance, clusters);
 criterion_main!(benches);

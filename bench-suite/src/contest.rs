@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::experiment::queue::contenders::OURS;
+use crate::experiment::queue::goals::{GOALS, Rival};
 use crate::metric::Metric;
 use crate::run::{Cell, Sample};
 use crate::stats::{Interval, paired_ratio, seed_of, summarise};
@@ -66,21 +67,26 @@ fn contest(
     case: &str,
     (metric, more_is_better): (Metric, bool),
 ) -> Option<Contest> {
-    let best = |is_ours: bool| {
+    let best = |competes: &dyn Fn(&Cell) -> bool| {
         let figures = cells.iter().filter_map(|(cell, samples)| {
-            let is_one = cell.experiment == experiment
-                && cell.system.starts_with(OURS) == is_ours
-                && competes(&cell.case, case, is_ours);
-            let verified = samples.iter().all(|sample| sample.proof.is_verified());
-            let values = || samples.iter().filter_map(|sample| sample.values.get(&metric).copied());
-            let seed = seed_of(&format!("{cell}/{}", metric.name()));
-            let figure = summarise(&values().collect::<Vec<_>>(), seed);
-            figure.filter(|_| is_one && verified).map(|figure| (*cell, figure))
+            let takes_part = cell.experiment == experiment && competes(cell);
+            if !takes_part || samples.iter().any(|sample| !sample.proof.is_verified()) {
+                return None;
+            }
+            let values: Vec<f64> =
+                samples.iter().filter_map(|sample| sample.values.get(&metric).copied()).collect();
+            let figure = summarise(&values, seed_of(&format!("{cell}/{}", metric.name())))?;
+            Some((*cell, figure))
         });
-        let order = |a: &(&Cell, Interval), b: &(&Cell, Interval)| a.1.median.total_cmp(&b.1.median);
+        let order =
+            |a: &(&Cell, Interval), b: &(&Cell, Interval)| a.1.median.total_cmp(&b.1.median);
         if more_is_better { figures.max_by(order) } else { figures.min_by(order) }
     };
-    let (ours, other) = (best(true)?, best(false));
+    let ours = best(&|cell| is_ours(cell) && cell.case == case)?;
+    let other = match rival_of(case) {
+        Rival::Ours(rival) => best(&|cell| is_ours(cell) && cell.case == rival),
+        Rival::Others => best(&|cell| !is_ours(cell) && meets(&cell.case, case)),
+    };
     let advantage = other.and_then(|(other, _)| {
         let value = |sample: &&Sample| Some((sample.repetition, *sample.values.get(&metric)?));
         let others: BTreeMap<u32, f64> = cells[other].iter().filter_map(value).collect();
@@ -102,15 +108,19 @@ fn contest(
     })
 }
 
-/// Whether what was measured as `measured` counts in scenario `case`. Bounded queues that only try
-/// also meet the others' channels, which wait by themselves.
-fn competes(measured: &str, case: &str, is_ours: bool) -> bool {
-    let same_shape = || {
-        case.strip_prefix("single-").is_some_and(|shape| {
-            measured.strip_prefix("channel-").is_some_and(|other| other == shape)
-        })
-    };
-    measured == case || (!is_ours && same_shape())
+fn is_ours(cell: &Cell) -> bool {
+    cell.system.starts_with(OURS)
+}
+
+fn rival_of(case: &str) -> Rival {
+    GOALS.iter().find(|goal| goal.case == case).map_or(Rival::Others, |goal| goal.rival)
+}
+
+/// Whether what others did in the scenario `measured` counts in `case`: bounded queues that only
+/// try also meet channels, which wait by themselves.
+fn meets(measured: &str, case: &str) -> bool {
+    let shape = case.strip_prefix("single-");
+    measured == case || (shape.is_some() && measured.strip_prefix("channel-") == shape)
 }
 
 #[cfg(test)]

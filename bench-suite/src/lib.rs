@@ -10,6 +10,7 @@
 //! | [`workload`] | commands, generated before anything is measured |
 //! | [`experiment`] | what is measured, how it is verified, and the order of repetitions |
 //! | [`stats`] | medians, bootstrap intervals, paired ratios |
+//! | [`contest`] | in each scenario of the queues, our best against the others' best |
 //! | [`metric`], [`run`], [`rows`] | samples, their folder, and the rows that follow from them |
 //! | [`report`] | `README.md`, the page and its plots, all from a run folder |
 //! | [`core_loop`] | protocol cores as plain values, for benches |
@@ -18,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod compare;
+pub mod contest;
 pub mod core_loop;
 pub mod error;
 pub mod experiment;

@@ -19,6 +19,9 @@ use crate::run::Run;
 mod canvas;
 mod chart;
 mod figures;
+mod queue;
+mod queue_figures;
+mod queue_first;
 mod tables;
 mod words;
 
@@ -60,7 +63,7 @@ impl Report {
             run.manifest.experiments.iter().map(|e| e.name.as_str()).collect();
         let mut missing: Vec<(&str, &str)> = EXPERIMENTS
             .iter()
-            .filter(|experiment| !measured.contains(&experiment.name))
+            .filter(|experiment| !experiment.on_request && !measured.contains(&experiment.name))
             .map(|experiment| (experiment.name, "not part of this run"))
             .collect();
         missing.extend(NOT_YET);
@@ -167,15 +170,24 @@ pub fn again(folder: &Path) -> Result<Report, BenchError> {
 fn sections(run: &Run, table: &Table) -> Result<Vec<Section>, BenchError> {
     let section = |done: &crate::run::Done| {
         let known = by_name(&done.name);
+        let (mut question, mut method) =
+            known.map_or(("", ""), |experiment| (experiment.question, experiment.method));
+        if done.name == "queue" && queue_first::is_first_layout(table) {
+            (question, method) = (queue_first::QUESTION, queue_first::METHOD);
+        }
+        let mut figures = figures::of(&done.name, table)?;
+        if done.name.starts_with("queue") && run.manifest.machine.cores <= 2 {
+            figures.iter_mut().for_each(|figure| figure.reading += queue::TWO_CORES);
+        }
         Ok(Section {
             name: done.name.clone(),
             title: known.map_or(done.name.clone(), |experiment| experiment.title.into()),
-            question: known.map_or(String::new(), |experiment| experiment.question.into()),
-            method: known.map_or(String::new(), |experiment| experiment.method.into()),
+            question: question.into(),
+            method: method.into(),
             settings: done.settings.clone().into_iter().collect(),
             repetitions: done.repetitions,
             measured_ms: done.measured_ms,
-            figures: figures::of(&done.name, table)?,
+            figures,
             tables: tables::of(&done.name, table),
         })
     };

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::contest::{self, Contest};
 use crate::metric::Metric;
 use crate::run::{Cell, Proof, Sample};
 use crate::stats::{Interval, paired_ratio, seed_of, summarise};
@@ -76,7 +77,15 @@ pub fn derive(samples: &[Sample]) -> Vec<Row> {
         metric_rows(&by_cell[cell], &mut rows);
         comparison_rows(cell, &by_cell, &mut rows);
     }
+    rows.extend(contest::of(samples).into_iter().filter_map(advantage_row));
     rows
+}
+
+/// The advantage of our best queue in a scenario, over the best of the others.
+fn advantage_row(contest: Contest) -> Option<Row> {
+    let (metric, unit) = ("advantage".into(), "ratio");
+    let interval = Some(contest.advantage?);
+    Some(Row { cell: contest.ours.0, metric, unit, interval, proof: Proof::Verified })
 }
 
 fn metric_rows(samples: &[&Sample], rows: &mut Vec<Row>) {
@@ -206,6 +215,7 @@ pub fn to_csv(rows: &[Row]) -> String {
 pub struct Table {
     rows: Vec<Row>,
     index: BTreeMap<(Cell, String), usize>,
+    contests: Vec<Contest>,
 }
 
 impl Table {
@@ -215,7 +225,12 @@ impl Table {
         let rows = derive(samples);
         let key = |(place, row): (usize, &Row)| ((row.cell.clone(), row.metric.clone()), place);
         let index = rows.iter().enumerate().map(key).collect();
-        Self { rows, index }
+        Self { rows, index, contests: contest::of(samples) }
+    }
+
+    /// The contests of `experiment`, in order.
+    pub fn contests(&self, experiment: &str) -> impl Iterator<Item = &Contest> {
+        self.contests.iter().filter(move |contest| contest.experiment == experiment)
     }
 
     /// All rows, in order.

@@ -25,6 +25,7 @@ pub use self::{
         TrySendError,
     },
     future::{RecvBatchFuture, RecvFuture, SendBatchFuture, SendFuture},
+    inboxes::{Inbox, Inboxes, InboxesFuture},
     iter::{IntoIter, Iter, TryIter},
     receiver::Receiver,
     sender::Sender,
@@ -38,6 +39,7 @@ use crate::{
 
 mod error;
 mod future;
+mod inboxes;
 mod iter;
 mod receiver;
 mod sender;

@@ -31,7 +31,7 @@
 //! dictionary.
 //!
 //! The [`Compressor`] and [`Decompressor`] keep their tables and buffers; in the steady state they
-//! allocate nothing (`tests/compress_memory.rs` counts). With [`CompressionPolicy::Adaptive`] the
+//! allocate nothing (`tests/compress_memory.rs` counts; zstd does so while inputs are of like size). With [`CompressionPolicy::Adaptive`] the
 //! compressor leaves small inputs alone, keeps the raw form when the codec does not make it
 //! smaller, and after inputs that did not pay it stops trying for a while.
 //!
@@ -42,7 +42,7 @@
 //! that by their number, because it compresses once. Compress batches, not messages: 64-byte
 //! messages grow with every codec but a dictionary one, and the ratio of the same records
 //! nearly doubles from 1 KiB to 64 KiB. Measured on one core of a Sapphire Rapids server
-//! (`cargo bench -p quorate-bench --features mq-all --bench compression` repeats it on yours), JSON of
+//! (`cargo bench -p quorate-bench --features codecs --bench compression` measures yours), JSON of
 //! forty words and random numbers; MB/s of raw bytes:
 //!
 //! | input | codec | ratio | compress, open | pays below, one receiver |

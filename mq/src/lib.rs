@@ -100,8 +100,9 @@ pub mod unbounded;
 mod wait;
 
 pub use channel::{
-    ChannelOptions, Closed, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
-    Sender, TryRecvError, TrySendError, bounded, bounded_with, bounded_with_doorbell, over,
+    ChannelOptions, Closed, Inboxes, Receiver, RecvError, RecvTimeoutError, SendError,
+    SendTimeoutError, Sender, TryRecvError, TrySendError, bounded, bounded_with,
+    bounded_with_doorbell, over,
 };
 pub use doorbell::{Doorbell, Ticket};
 pub use patience::Patience;
@@ -132,8 +133,26 @@ pub mod modelled {
             Self(wait::WaitList::new())
         }
 
-        pub fn park(&self, nothing_yet: impl FnOnce() -> bool) {
-            let _ = self.0.park(None, nothing_yet);
+        /// Sleeps until `take` answers; `nothing_yet` looks with SeqCst.
+        pub fn wait_until<R>(
+            &self,
+            nothing_yet: impl Fn() -> bool,
+            mut take: impl FnMut() -> Option<R>,
+        ) -> R {
+            let look = || take().map_or(wait::Look::Nothing, wait::Look::Done);
+            wait::wait_alone(&self.0, None, nothing_yet, look).expect("there is no deadline")
+        }
+
+        /// Sleeps and gives up at once, while a peer stands in the way of the last look.
+        pub fn give_up(&self, nothing_yet: impl Fn() -> bool) {
+            // Before it polls, before it sleeps, and after.
+            let mut looks = 0;
+            let look = || {
+                looks += 1;
+                if looks <= 2 { wait::Look::<()>::Nothing } else { wait::Look::Busy }
+            };
+            let now = std::time::Instant::now();
+            assert!(wait::wait_alone(&self.0, Some(now), nothing_yet, look).is_none());
         }
 
         pub fn wake(&self, count: usize) {

@@ -196,4 +196,10 @@ pub trait Consume<T>: Handle {
 
     /// Whether a pop would answer `Empty` just now (not `Closed`); as [`Produce::is_full`].
     fn would_wait(&self) -> bool;
+
+    /// Hands values that this handle holds for itself (read ahead) to the other consumers; returns
+    /// how many. Dropping the handle does the same, but tells nobody who would have to be woken.
+    fn give_back(&self) -> usize {
+        0
+    }
 }

@@ -94,6 +94,7 @@ pub use self::handles::{Consumer, Producer, queue};
 mod claim;
 mod handles;
 mod position;
+mod prefetch;
 mod slots;
 #[cfg(test)]
 mod tests;

@@ -20,9 +20,11 @@
 //! [`Consumer::with_read_ahead`] lets a consumer take up to that many values from a lane at once
 //! and answer single pops from them, several times faster. It is off unless asked for, because it
 //! delays values: they are popped as far as all others are concerned, and wait for this consumer.
-//! When the handle is dropped they go back, in front of all others, for the consumers that are
-//! left (late, so that the order of their producer is broken for them); if none is left, or the
-//! others have been told that the queue is closed and drained, they are dropped with the queue.
+//! When the handle is dropped (or with [`Consume::give_back`](crate::Consume::give_back)) they go
+//! back, in front of all others, for the consumers that are left: late, so that the order of their
+//! producer is broken for them. If none is left, or the others have been told that the queue is
+//! closed and drained, they are dropped with the queue. Places are freed many at once, so that a
+//! producer that waits for room may be woken later than it could be.
 //!
 //! # Closing
 //! A close sets one flag, which every push looks at first, and announces itself to the lanes; the
@@ -32,7 +34,7 @@
 //! # Progress
 //! A push is wait-free. A pop takes a bounded number of steps and never waits for a lane's lock. A
 //! consumer that is stopped inside a pop hides its lane, and no other: its values stay behind, and
-//! its producer goes on until the lane is full; the others answer [`PopError::Busy`] when only
+//! its producer goes on until the lane is full; the others answer [`Busy`](crate::PopError::Busy) when only
 //! such lanes hold values. Not lock-free for that reason. Cloning and dropping handles, closing,
 //! and the first pop after a clone or drop of a producer take a lock around the list of lanes; a
 //! thread stopped in there stops those.

@@ -479,10 +479,10 @@ impl<T> Consumer<T> {
         Ok(count.min(wanted))
     }
 
-    /// Frees the places of `count` values from the head on, which were moved out.
+    /// Frees the places of `count` values from `head` on, which were moved out.
     #[inline(always)]
-    fn free(&self, count: usize) {
-        let next = self.head.get().wrapping_add(count);
+    fn free(&self, head: usize, count: usize) {
+        let next = head.wrapping_add(count);
         self.head.set(next);
         self.shared.head.store(next, order("spsc.free", Release));
     }
@@ -497,7 +497,7 @@ impl<T> Consume<T> for Consumer<T> {
         }
         // SAFETY: the place at the head holds a value and is ours (INV-3).
         let value = unsafe { self.shared.places.read(self.shared.index(head)) };
-        self.free(1);
+        self.free(head, 1);
         Ok(value)
     }
 
@@ -508,7 +508,8 @@ impl<T> Consume<T> for Consumer<T> {
         }
         let count = self.filled(count_max)?;
         out.reserve(count);
-        let first = self.shared.index(self.head.get());
+        let head = self.head.get();
+        let first = self.shared.index(head);
         let length = out.len();
         // SAFETY: `count` places from the head on hold values and are ours (INV-3); the room was
         // reserved, and the values belong to the vector from here on.
@@ -516,7 +517,7 @@ impl<T> Consume<T> for Consumer<T> {
             self.shared.places.read_run(first, out.as_mut_ptr().add(length), count);
             out.set_len(length + count);
         }
-        self.free(count);
+        self.free(head, count);
         Ok(count)
     }
 

@@ -3,8 +3,8 @@
 use std::{cell::Cell, fmt};
 
 use self::{
-    blocks::Seat,
-    slots::{Claim, Slots},
+    blocks::{Near, Seat},
+    slots::{Piece, Pieces, Slots},
 };
 use crate::{
     queue::{CapacityError, Consume, FrontDrain, Handle, PopError, Produce, PushError},
@@ -47,9 +47,10 @@ pub fn queue_with<T>(
 /// The pushing handle.
 pub struct Producer<T> {
     slots: Arc<Slots<T>>,
-    /// The next free cell of the own block, and how many there are.
+    /// The free cells of the own block: from the first one to behind the last one.
     next: Cell<u64>,
-    rest: Cell<u64>,
+    end: Cell<u64>,
+    near: Cell<Near<T>>,
     /// Where the last run ended, or a later boundary.
     tail: Cell<u64>,
     /// Positions before this one were free when the head was last read.
@@ -59,8 +60,16 @@ pub struct Producer<T> {
 impl<T> Producer<T> {
     fn sitting(slots: Arc<Slots<T>>, seat: Seat) -> Self {
         let tail = Cell::new(slots.recent_tail());
-        let (next, rest) = (Cell::new(seat.next), Cell::new(seat.rest));
-        Self { slots, next, rest, tail, freed: Cell::new(0) }
+        let Seat { next, end } = seat;
+        let near = if next < end { slots.blocks.near(next) } else { Near::nothing() };
+        Self {
+            slots,
+            next: Cell::new(next),
+            end: Cell::new(end),
+            near: Cell::new(near),
+            tail,
+            freed: Cell::new(0),
+        }
     }
 
     /// Leaves the current block and takes another.
@@ -70,20 +79,22 @@ impl<T> Producer<T> {
         let tail = self.tail.get();
         assert!(tail < self.slots.exhausted_at(), "the positions of a strict queue are used up");
         let blocks = &self.slots.blocks;
-        let unused = self.rest.replace(0);
+        let (unused, first) = (self.rest(), self.next.get());
+        self.end.set(first);
         if unused > 0 {
-            blocks.count_back(blocks.block_of(self.next.get()), unused);
+            blocks.count_back(blocks.block_of(first), unused);
         }
-        self.next.set(blocks.take());
-        self.rest.set(blocks.cells());
+        let first = blocks.take();
+        self.next.set(first);
+        self.end.set(first + blocks.cells());
+        self.near.set(blocks.near(first));
         self.slots.hint_tail(tail);
     }
 
-    /// Counts cells as used.
+    /// Free cells of the current block.
     #[inline(always)]
-    fn used(&self, count: u64) {
-        self.next.set(self.next.get() + count);
-        self.rest.set(self.rest.get() - count);
+    fn rest(&self) -> u64 {
+        self.end.get() - self.next.get()
     }
 
     /// Pushes one run from the front of a source that is not empty.
@@ -95,15 +106,15 @@ impl<T> Producer<T> {
         if room > 0 {
             wanted = wanted.min(room);
         }
-        if self.rest.get() < wanted && self.rest.get() * 2 < blocks.cells() {
+        if self.rest() < wanted && self.rest() * 2 < blocks.cells() {
             self.renew();
         }
-        let wanted = wanted.min(self.rest.get());
+        let wanted = wanted.min(self.rest());
         let cell = self.next.get();
         // SAFETY: the cells are ours (INV-B1). What is not published is still the source's.
-        unsafe { blocks.write_run(cell, source.as_ptr(), wanted) };
+        unsafe { self.near.get().write_run(cell, source.as_ptr(), wanted) };
         let count = self.slots.publish(cell, wanted, &self.tail, &self.freed)?;
-        self.used(count);
+        self.next.set(cell + count);
         // SAFETY: at most `wanted` values were published, which the source held.
         unsafe { source.advance(count as usize) };
         Ok(count as usize)
@@ -113,19 +124,19 @@ impl<T> Producer<T> {
 impl<T> Produce<T> for Producer<T> {
     #[inline]
     fn try_push(&self, value: T) -> Result<(), PushError<T>> {
-        if self.rest.get() == 0 {
+        if self.next.get() == self.end.get() {
             self.renew();
         }
         let cell = self.next.get();
         // SAFETY: the cell is ours (INV-B1).
-        unsafe { self.slots.blocks.write(cell, value) };
+        unsafe { self.near.get().write(cell, value) };
         match self.slots.publish(cell, 1, &self.tail, &self.freed) {
             Ok(_) => {
-                self.used(1);
+                self.next.set(cell + 1);
                 Ok(())
             }
             // SAFETY: the value was not published and is still ours.
-            Err(reason) => Err(reason.map(|()| unsafe { self.slots.blocks.read(cell) })),
+            Err(reason) => Err(reason.map(|()| unsafe { self.near.get().read(cell) })),
         }
     }
 
@@ -160,7 +171,7 @@ impl<T> Clone for Producer<T> {
 
 impl<T> Drop for Producer<T> {
     fn drop(&mut self) {
-        self.slots.blocks.stand_up(Seat { next: self.next.get(), rest: self.rest.get() });
+        self.slots.blocks.stand_up(Seat { next: self.next.get(), end: self.end.get() });
     }
 }
 
@@ -172,26 +183,41 @@ pub struct Consumer<T> {
     /// A block from which values were moved out that are not counted back yet, and how many.
     block: Cell<u64>,
     count: Cell<u64>,
+    near: Cell<Near<T>>,
+    /// Where a claim writes what it took.
+    pieces: Box<Pieces>,
 }
 
 impl<T> Consumer<T> {
     fn coming(slots: Arc<Slots<T>>) -> Self {
         let head = Cell::new(slots.recent_head());
-        Self { slots, head, block: Cell::new(0), count: Cell::new(0) }
+        Self {
+            slots,
+            head,
+            block: Cell::new(u64::MAX),
+            count: Cell::new(0),
+            near: Cell::new(Near::nothing()),
+            pieces: Box::new(std::array::from_fn(|_| Cell::new(Piece::default()))),
+        }
     }
 
-    /// Counts cells of a block as empty, now or with later ones of the same block.
+    /// Prepares to move values out of the block of `cell`, `count` of them in the end: settles
+    /// the one before.
     #[inline(always)]
-    fn emptied(&self, cell: u64, count: u64) {
+    fn enter(&self, cell: u64, count: u64) -> Near<T> {
         let block = self.slots.blocks.block_of(cell);
         if block != self.block.get() {
-            self.settle();
-            self.block.set(block);
+            self.change_block(block, cell);
         }
         self.count.set(self.count.get() + count);
-        if self.count.get() == self.slots.blocks.cells() {
-            self.settle();
-        }
+        self.near.get()
+    }
+
+    #[inline(never)]
+    fn change_block(&self, block: u64, cell: u64) {
+        self.settle();
+        self.block.set(block);
+        self.near.set(self.slots.blocks.near(cell));
     }
 
     #[inline]
@@ -205,18 +231,18 @@ impl<T> Consumer<T> {
     /// Takes what one claim gets, at most `wanted`, to the end of `out`.
     #[inline]
     fn pop_claim(&self, out: &mut Vec<T>, wanted: usize) -> Result<usize, PopError> {
-        let mut claim = Claim::default();
         let reserve = |count| out.reserve(count as usize);
-        self.slots.claim(wanted as u64, &self.head, &mut claim, reserve)?;
-        for piece in &claim.pieces[..claim.runs] {
+        let claim = self.slots.claim(wanted as u64, &self.head, &self.pieces, reserve)?;
+        for piece in &self.pieces[..claim.runs] {
+            let piece = piece.get();
+            let near = self.enter(piece.cell, piece.count);
             let length = out.len();
             // SAFETY: the claim made the values ours (INV-3), and room was reserved for all.
             unsafe {
                 let target = out.as_mut_ptr().add(length);
-                self.slots.blocks.read_run(piece.cell, target, piece.count);
+                near.read_run(piece.cell, target, piece.count);
                 out.set_len(length + piece.count as usize);
             }
-            self.emptied(piece.cell, piece.count);
         }
         Ok(claim.count as usize)
     }
@@ -227,9 +253,7 @@ impl<T> Consume<T> for Consumer<T> {
     fn try_pop(&self) -> Result<T, PopError> {
         let cell = self.slots.claim_one(&self.head)?;
         // SAFETY: the claim made the value ours (INV-3).
-        let value = unsafe { self.slots.blocks.read(cell) };
-        self.emptied(cell, 1);
-        Ok(value)
+        Ok(unsafe { self.enter(cell, 1).read(cell) })
     }
 
     #[inline]

@@ -75,6 +75,10 @@
 //! | `record-added` | `record-seen` | `hazard` INV-1 |
 //! | `record-free` | `record-taken` | `hazard` INV-2: the counts go on |
 //!
+//! Steps that a model misses when they are left out: `validate` (look again after naming),
+//! `names` (look at the names before reuse), `tail-first` and `link-before-seal` (INV-5),
+//! `hint-past-end` (INV-2), `note-closed` (who was refused finds the queue closed).
+//!
 //! Orderings without a name are needed too, but a model cannot show it, because the fences above
 //! (and the one that models a SeqCst access) are stronger there than what ships: release and
 //! acquire of head, tail, link, hint, and of the retired and spare segments. Each says at its
@@ -308,7 +312,9 @@ impl<T> Producer<T> {
                 }
                 Err(Mark::Sealed) => return Err(Refusal::Sealed),
                 Err(Mark::Closed) => {
-                    self.seat.list.note_closed();
+                    if !planted("unbounded.note-closed") {
+                        self.seat.list.note_closed();
+                    }
                     return Err(Refusal::Closed);
                 }
                 Err(_) => {
@@ -328,10 +334,15 @@ impl<T> Producer<T> {
             return Err(Refused);
         }
         // Linked first, so that a sealed segment always has a next one (INV-5).
-        if !planted("unbounded.seal-before-link") {
+        let late = planted("unbounded.link-before-seal");
+        if !late {
             self.seat.list.link_next(self.seat.segment());
         }
-        match self.put_last(Mark::Sealed) {
+        let sealed = self.put_last(Mark::Sealed);
+        if late {
+            self.seat.list.link_next(self.seat.segment());
+        }
+        match sealed {
             Ok(()) | Err(Refusal::Sealed) => {
                 self.enter_next();
                 Ok(())

@@ -18,28 +18,23 @@
 //!
 //! Left to others: what is waited for (`channel`).
 
-use std::time::Instant;
-
+pub use self::rhythm::SPIN_DEFAULT;
 pub(crate) use self::{
     list::{Place, WaitList, Waker},
     rhythm::{Rhythm, spin_limit, spin_until},
-    task::{abandon, poll_for},
+    single::{Awaited, Single, abandon},
+    task::poll_for,
+    thread::wait_for,
 };
-use crate::sync::{spin_loop, yield_now};
 
 mod list;
 mod parker;
 mod rhythm;
+mod single;
 mod task;
 #[cfg(test)]
 mod tests;
-
-pub use self::rhythm::SPIN_DEFAULT;
-
-/// How often a waiter yields to a peer that stopped between claim and publication, before it
-/// sleeps for [`BUSY_SLEEP`] at a time.
-const BUSY_YIELDS_MAX: u32 = 64;
-const BUSY_SLEEP: std::time::Duration = std::time::Duration::from_micros(100);
+mod thread;
 
 /// What one look at a queue found.
 pub(crate) enum Look<R> {
@@ -54,70 +49,83 @@ pub(crate) enum Look<R> {
     Progress,
 }
 
-/// A queue as its waiters see it.
-pub(crate) trait Awaited {
-    /// The list that is woken when there is news.
-    fn list(&self) -> &WaitList;
+impl<R> Look<R> {
+    pub(crate) fn map<U>(self, f: impl FnOnce(R) -> U) -> Look<U> {
+        match self {
+            Self::Done(result) => Look::Done(f(result)),
+            Self::Nothing => Look::Nothing,
+            Self::Busy => Look::Busy,
+            Self::Progress => Look::Progress,
+        }
+    }
+}
+
+/// Somebody who waits for one queue or for several, with a place in the list of each while it
+/// sleeps.
+pub(crate) trait Waiter {
+    /// What it waits for.
+    type Result;
+
+    /// Looks whether there is something to do, and does it.
+    fn look(&mut self) -> Look<Self::Result>;
+
     /// How long and how this waiter polls.
     fn rhythm(&self) -> &Rhythm;
+
     /// A cheap hint that a look may succeed.
     fn ready(&self) -> bool;
+
     /// Whether there is nothing to do; reads with SeqCst (see [`WaitList::enter`]).
     fn nothing_yet(&self) -> bool;
+
+    /// Takes a place in each list. It has none.
+    fn enter(&mut self, waker: &Waker);
+
+    /// Whether it has a place in the lists.
+    fn has_entered(&self) -> bool;
+
+    /// Whether one of its places was signalled.
+    fn is_signalled(&self) -> bool;
+
+    /// Makes sure that a task's present waker will be woken; false when a place was signalled
+    /// before.
+    fn stay(&mut self, waker: &std::task::Waker) -> bool;
+
+    /// Gives its places back, and remembers which were signalled.
+    fn leave(&mut self);
+
+    /// Ends the wait after a look that succeeded: gives its places back, and passes on the
+    /// signals that were for something else.
+    fn finish(&mut self);
+
+    /// Ends the wait without success: gives its places back and passes its signals on, as far as
+    /// there is still news.
+    fn give_up(&mut self);
 }
 
-/// Looks until done or until the deadline (`None`), polling first and then parked.
-#[cold]
-pub(crate) fn wait_for<R>(
-    queue: &impl Awaited,
-    deadline: Option<Instant>,
-    mut look: impl FnMut() -> Look<R>,
+/// Waits in a list alone, for models; `None` when the deadline passed.
+#[cfg(loom)]
+pub(crate) fn wait_alone<R>(
+    list: &WaitList,
+    deadline: Option<std::time::Instant>,
+    nothing_yet: impl Fn() -> bool,
+    look: impl FnMut() -> Look<R>,
 ) -> Option<R> {
-    let mut busy_looks = 0;
-    let mut spun = false;
-    loop {
-        match look() {
-            Look::Done(result) => return Some(result),
-            Look::Busy => {
-                busy_looks += 1;
-                let_the_peer_finish(busy_looks);
-            }
-            Look::Progress => busy_looks = 0,
-            Look::Nothing if !spun => {
-                busy_looks = 0;
-                queue.rhythm().poll(deadline, || queue.ready());
-                spun = true;
-                continue;
-            }
-            Look::Nothing => {
-                spun = false;
-                if queue.list().park(deadline, || queue.nothing_yet()) {
-                    continue;
-                }
-            }
+    struct Alone<'a, N>(&'a WaitList, Rhythm, N);
+    impl<N: Fn() -> bool> Awaited for Alone<'_, N> {
+        fn list(&self) -> &WaitList {
+            self.0
         }
-        if deadline.is_some_and(|at| Instant::now() >= at) {
-            return match look() {
-                Look::Done(result) => Some(result),
-                Look::Nothing | Look::Busy | Look::Progress => {
-                    // We may have been signalled for what we now leave to others.
-                    if !queue.nothing_yet() {
-                        queue.list().wake(1);
-                    }
-                    None
-                }
-            };
+        fn rhythm(&self) -> &Rhythm {
+            &self.1
+        }
+        fn ready(&self) -> bool {
+            true
+        }
+        fn nothing_yet(&self) -> bool {
+            (self.2)()
         }
     }
-}
-
-fn let_the_peer_finish(looks: u32) {
-    if looks <= 4 {
-        spin_loop();
-    }
-    if cfg!(any(loom, shuttle)) || looks <= BUSY_YIELDS_MAX {
-        yield_now();
-    } else {
-        std::thread::sleep(BUSY_SLEEP);
-    }
+    let alone = Alone(list, Rhythm::new(spin_limit(SPIN_DEFAULT)), nothing_yet);
+    wait_for(&mut Single::new(&alone, &mut None, look), deadline)
 }

@@ -73,34 +73,36 @@ fn input(bytes: usize, seed: u64, values: u64) -> Vec<u8> {
 }
 
 fn dictionary() -> Arc<Dictionary> {
-    Arc::new(Dictionary::new(&input(2_000, 5, 3)).unwrap())
+    Arc::new(Dictionary::new(&input(2_000, 5, 3)).expect("2,000 bytes are allowed"))
 }
 
 /// Every kind of compressor that this build has, by name.
 fn compressors() -> Vec<(&'static str, Compressor)> {
     let always = || Compressor::new(CompressionPolicy::Always);
-    let mut compressors = vec![
+    vec![
         ("off", Compressor::new(CompressionPolicy::Off)),
         ("adaptive", Compressor::new(CompressionPolicy::default())),
         ("lz4", always()),
         ("dictionary", always().with_dictionary(dictionary())),
-    ];
-    #[cfg(feature = "zstd")]
-    compressors.push(("zstd", always().with_zstd(1).unwrap()));
-    compressors
+        #[cfg(feature = "zstd")]
+        ("zstd", always().with_zstd(1).expect("a level in range")),
+    ]
 }
 
 fn decompressor() -> Decompressor {
-    Decompressor::new().with_dictionary(dictionary()).unwrap()
+    Decompressor::new().with_dictionary(dictionary()).expect("only one")
 }
 
 #[test]
 fn the_steady_state_allocates_nothing() {
-    let inputs: Vec<_> = [0, 1, 60, 500, 4_096, 4_097, 20_000, 70_000, 300_000]
-        .into_iter()
-        .flat_map(|bytes| [input(bytes, 1, 3), input(bytes, 2, 256)])
-        .collect();
     for (name, mut compressor) in compressors() {
+        // zstd exchanges its context when 128 inputs in a row needed less than a third of it.
+        let sizes: &[usize] = match name {
+            "zstd" => &[200_000, 250_000, 300_000],
+            _ => &[0, 1, 60, 500, 4_096, 4_097, 20_000, 70_000, 300_000],
+        };
+        let inputs: Vec<_> =
+            (sizes.iter()).flat_map(|bytes| [input(*bytes, 1, 3), input(*bytes, 2, 256)]).collect();
         let mut decompressor = decompressor();
         let (mut frame, mut opened, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
         let mut round = || {

@@ -13,6 +13,7 @@
 //! | [`work`] | the measured loops |
 //! | [`scenario`] | what is asked of whom |
 //! | [`memory`] | memory after a burst |
+//! | [`goals`] | what ours are meant to reach |
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::run::Cell;
 
 pub mod contenders;
 pub mod ends;
+pub mod goals;
 pub mod memory;
 pub mod ours;
 pub mod payload;

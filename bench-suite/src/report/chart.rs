@@ -148,7 +148,8 @@ impl Horizontal {
     /// # Errors
     /// When the backend refuses.
     pub(crate) fn draw(&self, alt: &str) -> Result<Svg, BenchError> {
-        let top = 34 + if self.legend.is_empty() { 0 } else { 20 };
+        let legend_rows = self.legend_places().last().map_or(0, |(_, row)| row + 1);
+        let top = 34 + if legend_rows == 0 { 0 } else { 20 + 16 * (legend_rows - 1) };
         let bottom = top + LINE * self.lines.len() as i32;
         let height = bottom + 46;
         let label_width = self.lines.iter().map(|line| text_width(&line.label)).max().unwrap_or(0);
@@ -184,12 +185,26 @@ impl Horizontal {
         })
     }
 
+    /// Where the legend's entries stand: from the left, and in which row.
+    fn legend_places(&self) -> Vec<(i32, i32)> {
+        let (mut x, mut row) = (10, 0);
+        let place = |(_, _, words): &(usize, Ink, String)| {
+            let width = 24 + text_width(words);
+            if x > 10 && x + width > WIDTH {
+                (x, row) = (10, row + 1);
+            }
+            let place = (x, row);
+            x += width;
+            place
+        };
+        self.legend.iter().map(place).collect()
+    }
+
     fn draw_legend(&self, canvas: &mut Canvas<'_>) -> Drawn {
-        let mut x = 10;
-        for (shape, ink, words) in &self.legend {
-            canvas.mark((x, 36), *shape, *ink)?;
-            canvas.text(words, (x + 10, 36), TICK_SIZE, (Anchor::Start, Ink::Text))?;
-            x += 24 + text_width(words);
+        for ((shape, ink, words), (x, row)) in self.legend.iter().zip(self.legend_places()) {
+            let y = 36 + 16 * row;
+            canvas.mark((x, y), *shape, *ink)?;
+            canvas.text(words, (x + 10, y), TICK_SIZE, (Anchor::Start, Ink::Text))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::experiment::variant::{OPTIMISATIONS, in_words, only, without};
 use crate::metric::Metric;
 use crate::report::canvas::{Ink, Svg};
 use crate::report::chart::{Horizontal, Line, Lines, Mark, Series};
+use crate::report::queue_figures;
 use crate::report::tables::{is_floor, marked_change};
 use crate::report::words::{ablation_reading, display, span};
 use crate::rows::{DEFAULT_VARIANT, NONE_VARIANT, Table};
@@ -17,20 +18,20 @@ use crate::stats::{Interval, short, three_digits};
 #[derive(Debug, Serialize)]
 pub(crate) struct Figure {
     /// The heading.
-    title: String,
+    pub(super) title: String,
     /// How time was measured: every figure says so.
-    clock: &'static str,
+    pub(super) clock: &'static str,
     /// One sentence: what the reader sees.
-    reading: String,
+    pub(super) reading: String,
     /// The panels' markup.
-    panels: Vec<String>,
+    pub(super) panels: Vec<String>,
 }
 
-const REAL_TIME: &str = "real time, one process";
+pub(super) const REAL_TIME: &str = "real time, one process";
 const VIRTUAL_TIME: &str = "virtual time, simulated network, no CPU cost";
 
 /// A system's colour, the same in all figures.
-fn ink_of(system: &str) -> Ink {
+pub(super) fn ink_of(system: &str) -> Ink {
     match system {
         "paxos" | "mq" => Ink::Blue,
         "raft" => Ink::Red,
@@ -40,7 +41,7 @@ fn ink_of(system: &str) -> Ink {
 }
 
 /// A system's shape, the same in all figures.
-fn shape_of(system: &str) -> usize {
+pub(super) fn shape_of(system: &str) -> usize {
     match system {
         "paxos" | "mq" => 0,
         "raft" => 1,
@@ -59,7 +60,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Result<Vec<Figure>, BenchEr
         "small" => Ok(vec![small(table)?]),
         "batching" => Ok(vec![batching(table)?]),
         "wan" => Ok(vec![wan(table)?]),
-        "queue" => Ok(vec![queue(table)?]),
+        "queue" | "queue-matrix" => queue_figures::figures(experiment, table),
         _ => Ok(Vec::new()),
     }
 }
@@ -153,7 +154,11 @@ fn missing(label: String) -> Line {
 }
 
 /// A line with one point.
-fn point_line(label: String, figure: Option<Interval>, (shape, ink): (usize, Ink)) -> Line {
+pub(super) fn point_line(
+    label: String,
+    figure: Option<Interval>,
+    (shape, ink): (usize, Ink),
+) -> Line {
     let Some(interval) = figure else { return missing(label) };
     let mark = Mark::Points(vec![(shape, ink, interval)]);
     Line { label, mark, value: short(interval.median), ink, starts_group: false }
@@ -165,7 +170,7 @@ fn capitalised(text: &str) -> String {
 }
 
 /// What a reader who cannot see the chart is told.
-fn alt_of(lines: &[Line]) -> String {
+pub(super) fn alt_of(lines: &[Line]) -> String {
     let words = lines.iter().map(|line| match &line.mark {
         Mark::Note(words) if line.label.is_empty() => format!("{words}:"),
         _ => format!("{} {};", line.label, line.value),
@@ -425,50 +430,6 @@ fn wan_points(table: &Table, system: &str, prefix: &str) -> Vec<(f64, Interval)>
         .collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     points
-}
-
-fn queue(table: &Table) -> Result<Figure, BenchError> {
-    let systems = table.distinct("queue", |cell| &cell.system);
-    let mut panels = Vec::new();
-    let mut against = Vec::new();
-    for case in table.distinct("queue", |cell| &cell.case) {
-        let mut lines = Vec::new();
-        for variant in table.distinct("queue", |cell| &cell.variant) {
-            for system in &systems {
-                let cell = Cell::new("queue", system, &variant, &case);
-                let Some(interval) = table.figure(&cell, Metric::Rate.name()) else { continue };
-                let single = variant == "single";
-                let label = if single { system.clone() } else { format!("{system}, {variant}") };
-                if system == "mq" && single {
-                    against.extend(table.figure(&cell, "rate_vs_crossbeam").map(|i| i.median));
-                }
-                lines.push(point_line(
-                    label,
-                    Some(interval),
-                    (if single { shape_of(system) } else { 2 }, ink_of(system)),
-                ));
-            }
-        }
-        let chart = Horizontal {
-            title: case.clone(),
-            axis: "items/s".into(),
-            reference: None,
-            factors: false,
-            lines,
-            legend: Vec::new(),
-        };
-        panels.push(chart.draw(&format!("{case}, items/s: {}", alt_of(&chart.lines)))?.inline);
-    }
-    let reading = span(&against, crate::stats::change).map_or_else(
-        || "No verified comparison.".into(),
-        |span| format!("One item at a time, mq against crossbeam's channel: {span}, depending on the threads."),
-    );
-    Ok(Figure {
-        title: "Hand-over through a bounded queue".into(),
-        clock: REAL_TIME,
-        reading,
-        panels,
-    })
 }
 
 /// The picture for the top `README.md`: what each optimisation adds to nothing, per protocol.

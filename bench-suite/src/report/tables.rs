@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
+use crate::report::queue;
 use crate::report::words::{display, with_interval};
 use crate::rows::{DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
@@ -29,7 +30,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "ablation" => ablation(table),
         "small" => vec![small(table)],
         "batching" => vec![batching(table)],
-        "queue" => vec![queue(table)],
+        "queue" | "queue-matrix" => queue::tables(experiment, table),
         "wan" => vec![wan(table)],
         _ => vec![plain(experiment, table)],
     }
@@ -38,8 +39,11 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
 /// What the terminal shows: the columns that matter most.
 pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     let mut views = Vec::new();
-    for experiment in ["ablation", "small", "batching", "wan", "queue"] {
-        let mut of_experiment = of(experiment, table);
+    for experiment in ["ablation", "small", "batching", "wan", "queue", "queue-matrix"] {
+        let mut of_experiment = match experiment {
+            "queue" | "queue-matrix" => queue::summary(experiment, table),
+            _ => of(experiment, table),
+        };
         of_experiment.retain(|view| !view.rows.is_empty());
         if experiment == "ablation" {
             for view in &mut of_experiment {
@@ -124,7 +128,7 @@ pub(crate) fn marked_change(ratio: f64, undecided: bool) -> String {
     if undecided { format!("({})", change(ratio)) } else { change(ratio) }
 }
 
-fn proof(table: &Table, cell: &Cell) -> String {
+pub(super) fn proof(table: &Table, cell: &Cell) -> String {
     let of_cell = |row: &&Row| row.cell == *cell;
     match table.rows().iter().find(of_cell).map(|row| &row.proof) {
         Some(Proof::Verified) => CHECKED.into(),
@@ -242,41 +246,6 @@ fn wan(table: &Table) -> TableView {
     TableView {
         caption: "Latency of a write of 1 KiB in virtual time".into(),
         header: header.map(str::to_owned).into(),
-        rows,
-    }
-}
-
-fn queue(table: &Table) -> TableView {
-    let mut rows = Vec::new();
-    for case in table.distinct("queue", |cell| &cell.case) {
-        for system in table.distinct("queue", |cell| &cell.system) {
-            for variant in table.distinct("queue", |cell| &cell.variant) {
-                let cell = Cell::new("queue", &system, &variant, &case);
-                let Some(rate) = table.figure(&cell, Metric::Rate.name()) else { continue };
-                let against = table.figure(&cell, "rate_vs_crossbeam");
-                rows.push(vec![
-                    case.clone(),
-                    system.clone(),
-                    variant.clone(),
-                    with_interval(rate),
-                    against.map_or_else(|| "–".into(), |i| marked_change(i.median, i.may_be(1.0))),
-                    proof(table, &cell),
-                ]);
-            }
-        }
-    }
-    TableView {
-        caption: "Queues, items of 8 bytes".into(),
-        header: [
-            "threads",
-            "queue",
-            "mode",
-            "items/s (95 % interval)",
-            "against crossbeam",
-            "proof",
-        ]
-        .map(str::to_owned)
-        .into(),
         rows,
     }
 }

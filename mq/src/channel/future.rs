@@ -21,7 +21,7 @@ use super::{Closed, Receiver, RecvError, SendError, Sender, receiver::Received, 
 use crate::{
     queue::{Consume, FrontDrain, Produce},
     ring,
-    wait::{Place, abandon, poll_for},
+    wait::{Place, Single, abandon, poll_for},
 };
 
 /// Sends one value; made by [`Sender::send_async`].
@@ -107,9 +107,11 @@ impl<T, C: Consume<T>> Receiver<T, C> {
         place: &mut Option<Place>,
         context: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
-        poll_for(self, place, context, || self.look_recv()).map(|received| match received {
-            Received::Some(value) => Ok(value),
-            Received::Closed => Err(RecvError),
+        poll_for(&mut Single::new(self, place, || self.look_recv()), context).map(|received| {
+            match received {
+                Received::Some(value) => Ok(value),
+                Received::Closed => Err(RecvError),
+            }
         })
     }
 }
@@ -142,11 +144,11 @@ impl<T, P: Produce<T>> Future for SendFuture<'_, T, P> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { sender, unsent: Unsent(unsent), place } = &mut *self;
         assert!(unsent.is_some(), "a send future must not be polled after it was ready");
-        poll_for(*sender, place, context, || sender.look_send(unsent)).map(|sent| {
-            match (sent, unsent.take()) {
-                (Sent::Closed, Some(value)) => Err(SendError(value)),
-                (Sent::All, _) | (Sent::Closed, None) => Ok(()),
-            }
+        let polled =
+            poll_for(&mut Single::new(*sender, place, || sender.look_send(unsent)), context);
+        polled.map(|sent| match (sent, unsent.take()) {
+            (Sent::Closed, Some(value)) => Err(SendError(value)),
+            (Sent::All, _) | (Sent::Closed, None) => Ok(()),
         })
     }
 }
@@ -157,12 +159,11 @@ impl<T, P: Produce<T>> Future for SendBatchFuture<'_, T, P> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { sender, unsent, place } = &mut *self;
         let mut unsent = FrontDrain::new(unsent);
-        poll_for(*sender, place, context, || sender.look_send_front(&mut unsent)).map(|sent| {
-            match sent {
+        poll_for(&mut Single::new(*sender, place, || sender.look_send_front(&mut unsent)), context)
+            .map(|sent| match sent {
                 Sent::All => Ok(()),
                 Sent::Closed => Err(Closed),
-            }
-        })
+            })
     }
 }
 
@@ -180,12 +181,14 @@ impl<T, C: Consume<T>> Future for RecvBatchFuture<'_, T, C> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { receiver, out, count_max, place } = &mut *self;
-        poll_for(*receiver, place, context, || receiver.look_recv_batch(out, *count_max)).map(
-            |received| match received {
-                Received::Some(count) => Ok(count),
-                Received::Closed => Err(RecvError),
-            },
+        poll_for(
+            &mut Single::new(*receiver, place, || receiver.look_recv_batch(out, *count_max)),
+            context,
         )
+        .map(|received| match received {
+            Received::Some(count) => Ok(count),
+            Received::Closed => Err(RecvError),
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     queue::{Consume, PopError},
     ring,
     sync::{Arc, spin_loop},
-    wait::{Awaited, Look, Rhythm, WaitList, wait_for},
+    wait::{Awaited, Look, Rhythm, Single, WaitList, wait_for},
 };
 
 /// The receiving side of a channel over any queue. Clones share the values; dropping the last one
@@ -31,9 +31,18 @@ pub struct Receiver<T, C: Consume<T> = ring::Consumer<T>> {
 }
 
 /// How a receive that waits ended.
-pub(super) enum Received<R> {
+pub(crate) enum Received<R> {
     Some(R),
     Closed,
+}
+
+impl<R> Received<R> {
+    pub(super) fn map<U>(self, f: impl FnOnce(R) -> U) -> Received<U> {
+        match self {
+            Self::Some(result) => Received::Some(f(result)),
+            Self::Closed => Received::Closed,
+        }
+    }
 }
 
 impl<T, C: Consume<T>> Receiver<T, C> {
@@ -99,7 +108,8 @@ impl<T, C: Consume<T>> Receiver<T, C> {
 
     #[cold]
     fn recv_until(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        Self::waited(wait_for(self, deadline, || self.look_recv()))
+        let mut place = None;
+        Self::waited(wait_for(&mut Single::new(self, &mut place, || self.look_recv()), deadline))
     }
 
     /// Receives up to `count_max` values that are there, without waiting, and appends them to
@@ -148,7 +158,9 @@ impl<T, C: Consume<T>> Receiver<T, C> {
         if let Look::Done(Received::Some(count)) = self.look_recv_batch(out, count_max) {
             return Ok(count);
         }
-        Self::waited(wait_for(self, deadline, || self.look_recv_batch(out, count_max)))
+        let mut place = None;
+        let look = || self.look_recv_batch(out, count_max);
+        Self::waited(wait_for(&mut Single::new(self, &mut place, look), deadline))
     }
 
     fn waited<R>(received: Option<Received<R>>) -> Result<R, RecvTimeoutError> {
@@ -275,6 +287,12 @@ impl<T, C: Consume<T>> Drop for Receiver<T, C> {
             while let Ok(value) = self.queue.try_pop() {
                 drop(value);
             }
+            return;
+        }
+        let count = self.queue.give_back();
+        if count > 0 {
+            self.queue.settle();
+            self.shared.sent(count);
         }
     }
 }

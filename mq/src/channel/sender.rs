@@ -15,7 +15,7 @@ use crate::{
     queue::{FrontDrain, Produce, PushError},
     ring,
     sync::{Arc, spin_loop},
-    wait::{Awaited, Look, Rhythm, WaitList, wait_for},
+    wait::{Awaited, Look, Rhythm, Single, WaitList, wait_for},
 };
 
 /// How often a `try_` form looks again when a peer stands between claim and publication: enough
@@ -109,7 +109,10 @@ impl<T, P: Produce<T>> Sender<T, P> {
     #[cold]
     fn send_until(&self, value: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
         let mut unsent = Some(value);
-        let sent = wait_for(self, deadline, || self.look_send(&mut unsent));
+        let sent = {
+            let mut place = None;
+            wait_for(&mut Single::new(self, &mut place, || self.look_send(&mut unsent)), deadline)
+        };
         match (sent, unsent) {
             (Some(Sent::All), _) => Ok(()),
             (Some(Sent::Closed), Some(value)) => Err(SendTimeoutError::Closed(value)),
@@ -164,7 +167,9 @@ impl<T, P: Produce<T>> Sender<T, P> {
         let mut unsent = FrontDrain::new(values);
         let mut sent = self.look_send_front(&mut unsent);
         if !matches!(sent, Look::Done(_)) {
-            sent = wait_for(self, deadline, || self.look_send_front(&mut unsent))
+            let mut place = None;
+            let look = || self.look_send_front(&mut unsent);
+            sent = wait_for(&mut Single::new(self, &mut place, look), deadline)
                 .map_or(Look::Nothing, Look::Done);
         }
         let count = count - unsent.remaining();

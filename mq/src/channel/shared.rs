@@ -1,13 +1,15 @@
 //! What all handles of one channel share beside the queue: who waits, and how many handles there
 //! are.
 //!
-//! What always holds: nothing here knows the type of the values.
+//! What always holds: nothing here knows the type of the values. `channel.sent`,
+//! `channel.received`, `channel.close-space` and `channel.close-values` name the wake-ups whose
+//! omission a model finds.
 //! Left to others: the queue and what is done with it (`sender`, `receiver`).
 
 use super::ChannelOptions;
 use crate::{
     Doorbell,
-    sync::{Arc, AtomicUsize, Ordering},
+    sync::{Arc, AtomicUsize, Ordering, planted},
     wait::WaitList,
 };
 
@@ -36,7 +38,9 @@ impl Shared {
     /// Wakes receivers for `count` values that were just sent.
     #[inline]
     pub(super) fn sent(&self, count: usize) {
-        self.values.wake(count);
+        if !planted("channel.sent") {
+            self.values.wake(count);
+        }
         if let Some(doorbell) = &self.doorbell {
             doorbell.ring();
         }
@@ -45,13 +49,19 @@ impl Shared {
     /// Wakes senders for `count` places that just became free.
     #[inline]
     pub(super) fn received(&self, count: usize) {
-        self.space.wake(count);
+        if !planted("channel.received") {
+            self.space.wake(count);
+        }
     }
 
     /// Wakes everybody: the queue was just closed.
     pub(super) fn closed(&self) {
-        self.space.wake_all();
-        self.values.wake_all();
+        if !planted("channel.close-space") {
+            self.space.wake_all();
+        }
+        if !planted("channel.close-values") {
+            self.values.wake_all();
+        }
         if let Some(doorbell) = &self.doorbell {
             doorbell.ring();
         }

@@ -16,7 +16,7 @@ use super::{Closed, Receiver, Sender, sender::Sent};
 use crate::{
     queue::{Consume, Produce},
     ring,
-    wait::{Place, abandon, poll_for},
+    wait::{Place, Single, abandon, poll_for},
 };
 
 /// The values of a channel until it is closed and drained; see [`Receiver::stream`].
@@ -85,10 +85,12 @@ impl<T, P: Produce<T>> SendSink<T, P> {
         if unsent.is_none() {
             return Poll::Ready(Ok(()));
         }
-        poll_for(sender, place, context, || sender.look_send(unsent)).map(|sent| match sent {
-            Sent::All => Ok(()),
-            Sent::Closed => Err(Closed),
-        })
+        poll_for(&mut Single::new(sender, place, || sender.look_send(unsent)), context).map(
+            |sent| match sent {
+                Sent::All => Ok(()),
+                Sent::Closed => Err(Closed),
+            },
+        )
     }
 }
 

@@ -13,6 +13,10 @@ use std::{
 
 use super::*;
 
+mod inboxes;
+mod task;
+mod waking;
+
 /// Long enough that only a lost wake-up would reach it.
 const NEVER: Duration = Duration::from_secs(60);
 

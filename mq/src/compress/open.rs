@@ -155,6 +155,8 @@ impl Decompressor {
         }
         // What is there need not be cleared: it is overwritten as a whole, or not shown.
         if scratch.len() < header.raw_bytes {
+            // Exactly: doubling would take more than the limit.
+            scratch.reserve_exact(header.raw_bytes - scratch.len());
             scratch.resize(header.raw_bytes, 0);
         }
         let opened = &mut scratch[..header.raw_bytes];

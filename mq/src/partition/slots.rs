@@ -6,11 +6,11 @@
 //! that is free goes to the shard below its target that draws the highest number for it (rendezvous
 //! hashing: Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996).
 //!
-//! What always holds: every slot has a shard; after construction, `add`, `remove` and
-//! `set_weight` each shard has its exact share rounded up or down; no table with that property could have been reached
-//! by moving fewer slots. So with equal weights `add` moves slots only to the new shard and `remove`
-//! only those of the old one. Every change raises the version, and each slot knows the version in
-//! which it moved last.
+//! What always holds: every slot has a shard; after construction, `add`, `remove` and `set_weight`
+//! each shard has its exact share rounded up or down; no table with that property could have been
+//! reached by moving fewer slots. So with equal weights `add` moves slots only to the new shard and
+//! `remove` only those of the old one. Every change raises the version, and each slot knows the
+//! version in which it moved last.
 //! Left to others: moving the data, and carrying the version in requests.
 
 use std::collections::BTreeMap;
@@ -43,8 +43,8 @@ struct Shard {
     slots: usize,
 }
 
-/// Places keys by a table of [`SLOTS`] slots. Lookups take one hash and one load; changes some
-/// milliseconds; the table 160 KiB.
+/// Places keys by a table of [`SLOTS`] slots. Lookups take one hash and one load; changes one or
+/// two milliseconds; the table 160 KiB.
 ///
 /// ```
 /// use quorate_mq::partition::{Placement, SLOTS, SlotTable};
@@ -70,7 +70,7 @@ pub struct SlotTable {
 
 impl SlotTable {
     /// A table over the shards `0..shard_count`, each of weight 1. Takes time in slots times
-    /// shards (1 ms for ten, 100 ms for a thousand).
+    /// shards (half a millisecond for ten, 50 ms for a thousand).
     ///
     /// # Errors
     /// [`PartitionError`] when there are none or more than [`SHARDS_MAX`].

@@ -94,4 +94,8 @@ impl<T, A: Consume<T>, B: Consume<T>> Consume<T> for Either<A, B> {
     fn would_wait(&self) -> bool {
         each!(self, handle => handle.would_wait())
     }
+
+    fn give_back(&self) -> usize {
+        each!(self, handle => handle.give_back())
+    }
 }

@@ -199,13 +199,7 @@ impl<T> Clone for Consumer<T> {
 impl<T> Drop for Consumer<T> {
     /// Gives back what was read ahead.
     fn drop(&mut self) {
-        let ahead = &mut self.local.get_mut().ahead;
-        if !ahead.is_empty() {
-            let mut returned = self.hub.returned.lock();
-            returned.extend(ahead.drain(..).rev());
-            self.hub.given_back.store(returned.len(), SeqCst);
-            seq_cst_access_fence();
-        }
+        self.give_back();
         self.hub.lanes.leave();
     }
 }
@@ -278,6 +272,18 @@ impl<T> Consume<T> for Consumer<T> {
             self.fences.heavy();
         }
         local.ahead.is_empty() && self.nothing(&local) == Some(PopError::Empty)
+    }
+
+    fn give_back(&self) -> usize {
+        let ahead = &mut self.local.borrow_mut().ahead;
+        let count = ahead.len();
+        if count > 0 {
+            let mut returned = self.hub.returned.lock();
+            returned.extend(ahead.drain(..).rev());
+            self.hub.given_back.store(returned.len(), SeqCst);
+            seq_cst_access_fence();
+        }
+        count
     }
 }
 

@@ -10,12 +10,16 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::queue::{Consume, PopError};
+use crate::{
+    ChannelOptions, over,
+    queue::{Consume, PopError},
+};
 
 /// Counts its drops.
 struct Counted(Arc<AtomicUsize>);
@@ -217,6 +221,47 @@ fn threads_lose_nothing_and_keep_the_order_of_each_producer() {
             conserve(producers, consumers, batch, ahead);
         }
     }
+}
+
+#[test]
+fn threads_that_park_at_once_are_always_woken() {
+    const COUNT: u64 = if cfg!(miri) { 50 } else { 5_000 };
+    for (capacity, ahead) in [(1, 0), (2, 0), (4, 3)] {
+        let options = ChannelOptions::default().spin(Duration::ZERO);
+        let (producer, consumer) = queue(capacity).unwrap();
+        let (sender, receiver) = over((producer, consumer.with_read_ahead(ahead)), &options);
+        let sending: Vec<_> = (0..3)
+            .map(|_| {
+                let sender = sender.clone();
+                thread::spawn(move || (0..COUNT).for_each(|value| sender.send(value).unwrap()))
+            })
+            .collect();
+        drop(sender);
+        let receiving: Vec<_> = (0..2)
+            .map(|_| {
+                let receiver = receiver.clone();
+                thread::spawn(move || receiver.into_iter().sum::<u64>())
+            })
+            .collect();
+        drop(receiver);
+        sending.into_iter().for_each(|thread| thread.join().unwrap());
+        let sum: u64 = receiving.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert_eq!(sum, 3 * COUNT * (COUNT - 1) / 2);
+    }
+}
+
+#[test]
+fn a_receiver_that_leaves_wakes_another_for_what_it_had_read_ahead() {
+    let options = ChannelOptions::default().spin(Duration::ZERO);
+    let (producer, consumer) = queue(8).unwrap();
+    let (sender, receiver) = over((producer, consumer.with_read_ahead(4)), &options);
+    let other = receiver.clone();
+    sender.send_batch(&mut vec![1, 2, 3]).unwrap();
+    assert_eq!(receiver.recv(), Ok(1));
+    let waiting = thread::spawn(move || (other.recv(), other));
+    drop(receiver);
+    assert_eq!(waiting.join().unwrap().0, Ok(2));
+    drop(sender);
 }
 
 #[test]

@@ -70,6 +70,6 @@ struct Taken<'a, T> {
 
 impl<T> Drop for Taken<'_, T> {
     fn drop(&mut self) {
-        self.consumer.free(self.count);
+        self.consumer.free(self.consumer.head.get(), self.count);
     }
 }

@@ -10,12 +10,13 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::CAPACITY_MAX;
+use crate::{CAPACITY_MAX, ChannelOptions, over};
 
 /// Counts its drops; panics in the drop of one chosen value.
 struct Counted {
@@ -201,6 +202,25 @@ fn two_threads_lose_and_reorder_nothing() {
         }
         pushing.join().unwrap();
         assert!(seen.into_iter().eq(0..COUNT));
+    }
+}
+
+#[test]
+fn threads_that_park_at_once_are_always_woken() {
+    const COUNT: u64 = if cfg!(miri) { 50 } else { 20_000 };
+    for capacity in [1, 2, 16] {
+        let options = ChannelOptions::default().spin(Duration::ZERO);
+        let (sender, receiver) = over(queue(capacity).unwrap(), &options);
+        let sending = thread::spawn(move || {
+            for value in 0..COUNT {
+                sender.send(value).unwrap();
+            }
+        });
+        for value in 0..COUNT {
+            assert_eq!(receiver.recv(), Ok(value));
+        }
+        assert!(receiver.recv().is_err());
+        sending.join().unwrap();
     }
 }
 

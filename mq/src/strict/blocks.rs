@@ -44,7 +44,6 @@ use std::{collections::TryReserveError, marker::PhantomData, ptr};
 
 use crossbeam_utils::CachePadded;
 
-use super::look::look;
 use crate::{
     cells::Cells,
     sync::{AtomicPtr, AtomicU32, AtomicU64, Monitor, Ordering, order, planted},
@@ -63,8 +62,9 @@ const CHUNK_BLOCKS: usize = if cfg!(loom) { 4 } else { 16 };
 /// Cells that share an entry for the length of the run that begins in them; a shorter run has
 /// its length in the slot.
 pub(super) const LENGTH_CELLS: u64 = 4;
-/// Cells whose lengths share a word, eight bits each.
-const LENGTH_WORD_CELLS: u64 = 8 * LENGTH_CELLS;
+/// Lengths that share a word, eight bits each.
+const WORD_LENGTHS: u64 = if cfg!(loom) { 1 } else { 8 };
+const LENGTH_WORD_CELLS: u64 = WORD_LENGTHS * LENGTH_CELLS;
 const LENGTH_WORDS: usize = BLOCK_CELLS_MAX.div_ceil(LENGTH_WORD_CELLS as usize);
 
 /// Cells per block for this capacity and type.
@@ -113,11 +113,11 @@ impl<T> Chunk<T> {
     }
 }
 
-/// What a producer fills: the cells from `next` on, `rest` of them.
+/// What a producer fills: the cells from `next` to before `end`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Seat {
     pub(super) next: u64,
-    pub(super) rest: u64,
+    pub(super) end: u64,
 }
 
 #[derive(Debug, Default)]
@@ -301,7 +301,7 @@ impl<T> Blocks<T> {
     /// Subtracts cells of a block that the caller emptied, or leaves unused.
     #[inline]
     pub(super) fn count_back(&self, block: u64, count: u64) {
-        // Alone with the whole block there is nobody to agree with.
+        // Who has the whole block need not agree with anybody.
         if count < self.cells() {
             let count = count as u32;
             let ordering = order("strict.count", Ordering::AcqRel);
@@ -319,7 +319,9 @@ impl<T> Blocks<T> {
     #[inline]
     pub(super) fn note_length(&self, cell: u64, length: u64) {
         let (word, shift) = self.length_word(cell);
-        let others = word.load(Ordering::Relaxed) & !(0xFF << shift);
+        // Alone in its word it needs no load, which would hide the store from loom (see `look`).
+        let others = if WORD_LENGTHS == 1 { 0 } else { word.load(Ordering::Relaxed) };
+        let others = others & !(0xFF << shift);
         word.store(others | length << shift, order("strict.length", Ordering::Release));
     }
 
@@ -328,64 +330,106 @@ impl<T> Blocks<T> {
     #[inline]
     pub(super) fn length(&self, cell: u64) -> u64 {
         let (word, shift) = self.length_word(cell);
-        look(word, order("strict.length", Ordering::Acquire)) >> shift & 0xFF
+        word.load(order("strict.length", Ordering::Acquire)) >> shift & 0xFF
     }
 
     #[inline(always)]
     fn length_word(&self, cell: u64) -> (&AtomicU64, u64) {
         let offset = cell & (self.cells() - 1);
         let word = &self.header(self.block_of(cell)).lengths[(offset / LENGTH_WORD_CELLS) as usize];
-        (word, offset / LENGTH_CELLS % 8 * 8)
+        (word, offset / LENGTH_CELLS % WORD_LENGTHS * 8)
     }
 
+    /// The cells around `cell`, in its block at least: what a handle remembers while it works
+    /// there.
     #[inline(always)]
-    fn place(&self, cell: u64) -> (&Cells<T>, usize) {
-        let chunk = self.chunk(self.block_of(cell));
-        (&chunk.cells, cell as usize & ((CHUNK_BLOCKS << self.cell_bits) - 1))
+    pub(super) fn near(&self, cell: u64) -> Near<T> {
+        Near { chunk: self.chunk(self.block_of(cell)), mask: (CHUNK_BLOCKS << self.cell_bits) - 1 }
+    }
+}
+
+/// The cells of one chunk, by their indices in the queue.
+pub(super) struct Near<T> {
+    chunk: *const Chunk<T>,
+    mask: usize,
+}
+
+impl<T> Clone for Near<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Near<T> {}
+
+// SAFETY: it gives access to cells as a shared reference to the chunk does, which is `Sync` when
+// values may move between threads.
+unsafe impl<T: Send> Send for Near<T> {}
+
+impl<T> Near<T> {
+    /// Near nothing: to be replaced before it is used.
+    pub(super) fn nothing() -> Self {
+        Self { chunk: ptr::null(), mask: 0 }
+    }
+
+    /// # Safety
+    /// The queue lives, and `cell` lies near what this was made for.
+    #[inline(always)]
+    unsafe fn place(&self, cell: u64) -> (&Cells<T>, usize) {
+        // SAFETY: chunks live as long as the queue (INV-B4).
+        (unsafe { &(*self.chunk).cells }, cell as usize & self.mask)
     }
 
     /// Moves a value in.
     ///
     /// # Safety
-    /// The cell belongs to the caller's seat (INV-B1).
+    /// As [`Near::place`]; the cell belongs to the caller's seat (INV-B1).
     #[inline(always)]
     pub(super) unsafe fn write(&self, cell: u64, value: T) {
-        let (cells, index) = self.place(cell);
         // SAFETY: the caller's contract; the index is inside the chunk.
-        unsafe { cells.write(index, value) };
+        unsafe {
+            let (cells, index) = self.place(cell);
+            cells.write(index, value);
+        }
     }
 
     /// Moves `count` values in.
     ///
     /// # Safety
-    /// The cells belong to the caller's seat (INV-B1), in one block; `source` holds `count` values.
+    /// As [`Near::write`] for each, in one block; `source` holds `count` values.
     #[inline]
     pub(super) unsafe fn write_run(&self, cell: u64, source: *const T, count: u64) {
-        let (cells, index) = self.place(cell);
         // SAFETY: the caller's contract; the run ends inside the chunk.
-        unsafe { cells.write_run(index, source, count as usize) };
+        unsafe {
+            let (cells, index) = self.place(cell);
+            cells.write_run(index, source, count as usize);
+        }
     }
 
     /// Moves a value out.
     ///
     /// # Safety
-    /// The cell holds a value that is the caller's.
+    /// As [`Near::place`]; the cell holds a value that is the caller's.
     #[inline(always)]
     pub(super) unsafe fn read(&self, cell: u64) -> T {
-        let (cells, index) = self.place(cell);
         // SAFETY: the caller's contract; the index is inside the chunk.
-        unsafe { cells.read(index) }
+        unsafe {
+            let (cells, index) = self.place(cell);
+            cells.read(index)
+        }
     }
 
     /// Moves `count` values out.
     ///
     /// # Safety
-    /// The cells hold values that are the caller's, in one block; `target` has room.
+    /// As [`Near::read`] for each, in one block; `target` has room.
     #[inline]
     pub(super) unsafe fn read_run(&self, cell: u64, target: *mut T, count: u64) {
-        let (cells, index) = self.place(cell);
         // SAFETY: the caller's contract; the run ends inside the chunk.
-        unsafe { cells.read_run(index, target, count as usize) };
+        unsafe {
+            let (cells, index) = self.place(cell);
+            cells.read_run(index, target, count as usize);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
 const POSITION_BITS_MIN: u32 = if cfg!(loom) { 20 } else { 54 };
 /// A slot says itself that its run has 1 to 3 values; 0: see the block.
 const SHORT_BITS: u32 = LENGTH_CELLS.ilog2();
+const SHORT_MASK: u64 = LENGTH_CELLS - 1;
 /// Bits of the head below the position of the run: how many of its values were taken.
 const TAKEN_BITS: u32 = 8;
 const TAKEN_MASK: u64 = (1 << TAKEN_BITS) - 1;
@@ -39,9 +40,12 @@ pub(super) struct Piece {
     pub(super) count: u64,
 }
 
+/// The pieces of one claim; a consumer keeps the room for them.
+pub(super) type Pieces = [Cell<Piece>; CLAIM_RUNS_MAX];
+
 /// What one claim of a consumer took.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Claim {
-    pub(super) pieces: [Piece; CLAIM_RUNS_MAX],
     pub(super) runs: usize,
     pub(super) count: u64,
 }
@@ -59,10 +63,10 @@ pub(super) struct Slots<T> {
     capacity: u64,
     /// A position's index is its low bits, its lap the others.
     index_bits: u32,
-    /// Bits of a cell's index in a slot; all set: the mark that closes the queue.
-    cell_bits: u32,
-    /// Bits below the lap in a slot.
-    run_bits: u32,
+    /// From a position without its index to the lap in a slot.
+    lap_shift: u32,
+    /// The bits below the lap in a slot. All set but the shortness: the mark that closes.
+    run_mask: u64,
 }
 
 impl<T> Slots<T> {
@@ -91,8 +95,8 @@ impl<T> Slots<T> {
             blocks,
             capacity: capacity as u64,
             index_bits,
-            cell_bits,
-            run_bits,
+            lap_shift: run_bits - index_bits,
+            run_mask: (1 << run_bits) - 1,
         })
     }
 
@@ -102,8 +106,8 @@ impl<T> Slots<T> {
 
     /// Positions from here on are not pushed to.
     pub(super) fn exhausted_at(&self) -> u64 {
-        let bits = (64 - self.run_bits + self.index_bits).min(64 - TAKEN_BITS);
-        (1 << bits) - EXHAUSTED_MARGIN - 2 * (1 << self.index_bits)
+        let bits = (64 - self.lap_shift).min(64 - TAKEN_BITS);
+        (1_u64 << bits) - EXHAUSTED_MARGIN - 2 * (1 << self.index_bits)
     }
 
     /// A recent head word.
@@ -129,26 +133,34 @@ impl<T> Slots<T> {
         unsafe { self.slots.get_unchecked(index) }
     }
 
+    /// The lap of a position, as it stands in a slot: a slot below it is free, one from it on is
+    /// filled or marked, for this lap or a later one.
     #[inline(always)]
     fn lap(&self, position: u64) -> u64 {
-        position >> self.index_bits
+        (position & !(self.slots.len() as u64 - 1)) << self.lap_shift
+    }
+
+    #[inline(always)]
+    fn is_of_lap(&self, word: u64, position: u64) -> bool {
+        word ^ self.lap(position) <= self.run_mask
     }
 
     #[inline(always)]
     fn cell(&self, word: u64) -> u64 {
-        word & ((1 << self.cell_bits) - 1)
+        (word & self.run_mask) >> SHORT_BITS
     }
 
+    /// Whether the slot holds the mark that closes the queue; a short run is none.
     #[inline(always)]
     fn is_mark(&self, word: u64) -> bool {
-        self.cell(word) == (1 << self.cell_bits) - 1
+        word & self.run_mask == self.run_mask & !SHORT_MASK
     }
 
     /// The values in the run that a slot describes. A long run's length is only sure if the run
     /// was not taken yet: see [`Blocks::length`].
     #[inline(always)]
     fn run_length(&self, word: u64) -> u64 {
-        let short = word >> self.cell_bits & (LENGTH_CELLS - 1);
+        let short = word & SHORT_MASK;
         if short != 0 { short } else { self.blocks.length(self.cell(word)) }
     }
 
@@ -167,7 +179,7 @@ impl<T> Slots<T> {
         loop {
             let slot = self.slot(position);
             let word = slot.load(order("strict.observe", Ordering::SeqCst));
-            if word >> self.run_bits >= self.lap(position) {
+            if word >= self.lap(position) {
                 position = self.follow(position, word)?;
                 tail.set(position);
                 continue;
@@ -183,7 +195,7 @@ impl<T> Slots<T> {
                 }
             }
             let count = room.min(wanted);
-            let run = self.describe(cell, count) | self.lap(position) << self.run_bits;
+            let run = self.describe(cell, count) | self.lap(position);
             let ordering = order("strict.publish", Ordering::SeqCst);
             if slot.compare_exchange(word, run, ordering, Ordering::Relaxed).is_ok() {
                 handshake_fence(&["strict.publish-fence", "strict.publish"]);
@@ -196,10 +208,10 @@ impl<T> Slots<T> {
     #[inline(always)]
     fn describe(&self, cell: u64, count: u64) -> u64 {
         if count < LENGTH_CELLS {
-            return cell | count << self.cell_bits;
+            return cell << SHORT_BITS | count;
         }
         self.blocks.note_length(cell, count);
-        cell
+        cell << SHORT_BITS
     }
 
     /// How many positions from `position` on are free, asked of the head.
@@ -220,9 +232,9 @@ impl<T> Slots<T> {
             return Err(PushError::Closed(()));
         }
         let recent = self.tail_hint.load(order("strict.hint", Ordering::Acquire));
-        if word >> self.run_bits == self.lap(position) {
+        if self.is_of_lap(word, position) {
             let length = self.run_length(word);
-            let is_short = word >> self.cell_bits & (LENGTH_CELLS - 1) != 0;
+            let is_short = word & SHORT_MASK != 0;
             // The cells of a run that was taken may already be another run's, and the length too.
             if is_short
                 || planted("strict.length-check")
@@ -241,7 +253,8 @@ impl<T> Slots<T> {
         loop {
             let position = head >> TAKEN_BITS;
             let word = look(self.slot(position), order("strict.observe", Ordering::SeqCst));
-            if word >> self.run_bits != self.lap(position) || self.is_mark(word) {
+            let short = word & SHORT_MASK;
+            if !self.is_of_lap(word, position) || short == 0 && self.is_mark(word) {
                 head = self.nothing_at(head, word)?;
                 remembered.set(head);
                 continue;
@@ -267,12 +280,12 @@ impl<T> Slots<T> {
         &self,
         wanted: u64,
         remembered: &Cell<u64>,
-        claim: &mut Claim,
+        pieces: &Pieces,
         mut before_claim: impl FnMut(u64),
-    ) -> Result<(), PopError> {
+    ) -> Result<Claim, PopError> {
         let mut head = remembered.get();
         loop {
-            let (next, word) = self.gather(head, wanted, claim);
+            let (next, word, claim) = self.gather(head, wanted, pieces);
             if claim.count == 0 {
                 head = self.nothing_at(head, word)?;
                 remembered.set(head);
@@ -282,7 +295,7 @@ impl<T> Slots<T> {
             match self.move_head(head, next) {
                 Ok(()) => {
                     remembered.set(next);
-                    return Ok(());
+                    return Ok(claim);
                 }
                 Err(now) => head = now,
             }
@@ -292,21 +305,20 @@ impl<T> Slots<T> {
     /// Collects the runs from `head` on, up to `wanted` values: the head behind them, and the
     /// word of the first slot. Only if the head has not moved meanwhile they are what they seem.
     #[inline]
-    fn gather(&self, head: u64, wanted: u64, claim: &mut Claim) -> (u64, u64) {
+    fn gather(&self, head: u64, wanted: u64, pieces: &Pieces) -> (u64, u64, Claim) {
         let mut position = head >> TAKEN_BITS;
         let mut taken = head & TAKEN_MASK;
         let mut next = head;
         let mut first = 0;
         let mut block = u64::MAX;
         let mut span = 0;
-        claim.runs = 0;
-        claim.count = 0;
+        let mut claim = Claim { runs: 0, count: 0 };
         while claim.runs < CLAIM_RUNS_MAX && claim.count < wanted {
             let word = look(self.slot(position), order("strict.observe", Ordering::SeqCst));
             if claim.runs == 0 {
                 first = word;
             }
-            if word >> self.run_bits != self.lap(position) || self.is_mark(word) {
+            if !self.is_of_lap(word, position) || self.is_mark(word) {
                 break;
             }
             let cell = self.cell(word);
@@ -322,7 +334,7 @@ impl<T> Slots<T> {
             if count == 0 {
                 break;
             }
-            claim.pieces[claim.runs] = Piece { cell: cell + taken, count };
+            pieces[claim.runs].set(Piece { cell: cell + taken, count });
             claim.runs += 1;
             claim.count += count;
             taken += count;
@@ -332,7 +344,7 @@ impl<T> Slots<T> {
             }
             next = position << TAKEN_BITS | taken;
         }
-        (next, first)
+        (next, first, claim)
     }
 
     /// Nothing could be claimed at `head`, whose slot held `word`: the reason, or the head that
@@ -341,7 +353,7 @@ impl<T> Slots<T> {
     #[inline(never)]
     fn nothing_at(&self, head: u64, word: u64) -> Result<u64, PopError> {
         let position = head >> TAKEN_BITS;
-        if word >> self.run_bits == self.lap(position) && self.is_mark(word) {
+        if self.is_of_lap(word, position) && self.is_mark(word) {
             self.closed.store(true, Ordering::SeqCst);
             return Err(PopError::Closed);
         }
@@ -362,7 +374,7 @@ impl<T> Slots<T> {
         let mut position = from;
         loop {
             let word = self.slot(position).load(Ordering::SeqCst);
-            if word >> self.run_bits < self.lap(position) {
+            if word < self.lap(position) {
                 return (position, word);
             }
             match self.follow(position, word) {
@@ -380,7 +392,7 @@ impl<T> Slots<T> {
             if self.is_closed() {
                 return false;
             }
-            let mark = self.lap(tail) << self.run_bits | ((1 << self.cell_bits) - 1);
+            let mark = self.lap(tail) | self.run_mask & !SHORT_MASK;
             let slot = self.slot(tail);
             if slot.compare_exchange(word, mark, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
                 handshake_fence(&["strict.close-fence"]);
@@ -408,7 +420,7 @@ impl<T> Slots<T> {
         let mut from = from;
         loop {
             let (tail, word) = self.find_tail(from);
-            if word >> self.run_bits == self.lap(tail) {
+            if self.is_of_lap(word, tail) {
                 return false;
             }
             if self.fresh_room(tail, &Cell::new(0)) > 0 {
@@ -431,7 +443,7 @@ impl<T> Slots<T> {
     /// Whether the slot at the head is filled or marked.
     pub(super) fn looks_filled(&self) -> bool {
         let position = self.head.load(Ordering::Relaxed) >> TAKEN_BITS;
-        self.slot(position).load(Ordering::Relaxed) >> self.run_bits >= self.lap(position)
+        self.slot(position).load(Ordering::Relaxed) >= self.lap(position)
     }
 
     /// Whether a pop would answer `Empty`.
@@ -440,7 +452,7 @@ impl<T> Slots<T> {
             let head = self.head.load(Ordering::SeqCst);
             let position = head >> TAKEN_BITS;
             let word = self.slot(position).load(Ordering::SeqCst);
-            if word >> self.run_bits == self.lap(position) {
+            if self.is_of_lap(word, position) {
                 return false;
             }
             if self.head.load(Ordering::SeqCst) == head {
@@ -455,7 +467,7 @@ impl<T> Slots<T> {
     fn drop_next(&mut self) {
         if let Ok(cell) = self.claim_one(&Cell::new(self.recent_head())) {
             // SAFETY: the claim made the value ours (INV-3).
-            drop(unsafe { self.blocks.read(cell) });
+            drop(unsafe { self.blocks.near(cell).read(cell) });
         }
     }
 }
@@ -474,12 +486,6 @@ impl<T> Drop for Slots<T> {
             }
         }
         drop(Rest(self));
-    }
-}
-
-impl Default for Claim {
-    fn default() -> Self {
-        Self { pieces: [Piece::default(); CLAIM_RUNS_MAX], runs: 0, count: 0 }
     }
 }
 

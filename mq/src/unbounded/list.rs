@@ -117,7 +117,12 @@ impl<T> List<T> {
     /// Moves the head behind a drained and sealed segment, which the caller names, and names the
     /// new first one. The one who moved the head retires the segment.
     pub(super) fn advance(&self, record: &Record<T>, drained: *mut Segment<T>) -> *mut Segment<T> {
-        let next = self.pass_tail(drained);
+        let next = if planted("unbounded.tail-first") {
+            // SAFETY: the caller names it (INV-6).
+            unsafe { &*drained }.next.load(Ordering::Acquire)
+        } else {
+            self.pass_tail(drained)
+        };
         // Release: whoever enters the next segment by the head finds it made, or cleared.
         let moved =
             self.head.compare_exchange(drained, next, Ordering::Release, Ordering::Relaxed).is_ok();
@@ -135,11 +140,9 @@ impl<T> List<T> {
         // SAFETY: the caller names it (INV-6).
         // Acquire and release, so that whoever enters by the tail finds the segment made.
         let next = unsafe { &*sealed }.next.load(Ordering::Acquire);
-        debug_assert!(!next.is_null(), "linked before it was sealed (INV-5)");
-        if !planted("unbounded.tail-behind-head") {
-            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
-            let _ = self.tail.compare_exchange(sealed, next, success, failure);
-        }
+        assert!(!next.is_null(), "a segment is linked before the one before it is sealed (INV-5)");
+        let (success, failure) = (Ordering::Release, Ordering::Relaxed);
+        let _ = self.tail.compare_exchange(sealed, next, success, failure);
         next
     }
 
@@ -230,7 +233,7 @@ impl<T> List<T> {
     /// Takes a segment that is the caller's alone out of use.
     fn keep_or_free(&self, segment: *mut Segment<T>) {
         // SAFETY: the caller's alone (INV-7).
-        let capacity = unsafe { &*segment }.capacity();
+        let capacity = unsafe { &*segment }.end_use();
         let wanted = capacity == self.capacity_next.load(Ordering::Relaxed);
         let kept = wanted
             && self.spares.iter().any(|spare| {

@@ -128,6 +128,10 @@ pub(super) struct Segment<T> {
     /// One cell more than there are places, so that there is always one for the seal.
     order: Box<[AtomicU32]>,
     places: Cells<T>,
+    /// Whether it is in use; not seen by the checker, so that every model fails that works in a
+    /// segment which was given up.
+    #[cfg(loom)]
+    used: std::sync::atomic::AtomicBool,
 }
 
 impl<T> Segment<T> {
@@ -150,6 +154,8 @@ impl<T> Segment<T> {
             retired_next: AtomicPtr::new(ptr::null_mut()),
             order: order.into_boxed_slice(),
             places,
+            #[cfg(loom)]
+            used: std::sync::atomic::AtomicBool::new(true),
         }))
     }
 
@@ -160,6 +166,15 @@ impl<T> Segment<T> {
         self.back.hint.store(0, Ordering::Relaxed);
         self.back.reserved.store(0, Ordering::Relaxed);
         self.next.store(ptr::null_mut(), Ordering::Relaxed);
+        #[cfg(loom)]
+        self.used.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that no handle works here any more, until it is reset; returns the capacity.
+    pub(super) fn end_use(&self) -> usize {
+        #[cfg(loom)]
+        self.used.store(false, Ordering::Relaxed);
+        self.capacity()
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -253,6 +268,8 @@ impl<T> Segment<T> {
     #[inline(always)]
     fn cell(&self, index: usize) -> &AtomicU32 {
         debug_assert!(index < self.order.len());
+        #[cfg(loom)]
+        assert!(self.used.load(Ordering::Relaxed), "works in a segment that was given up");
         // SAFETY: no cell behind the seal is asked for, and the seal's cell is the last at most
         // (INV-2).
         unsafe { self.order.get_unchecked(index) }

@@ -188,6 +188,19 @@ fn producers_that_push_seldom_waste_few_places() {
 }
 
 #[test]
+fn a_place_reserved_before_the_seal_is_not_used_behind_it() {
+    for singles in 1..60 {
+        let (ahead, consumer) = queue_with(segments_of(256)).unwrap();
+        let other = ahead.clone();
+        // Reserves more places than it uses; then the others fill the segment and seal it.
+        (0..singles).for_each(|value| ahead.try_push(value).unwrap());
+        (singles..300).for_each(|value| other.try_push(value).unwrap());
+        ahead.try_push(300).unwrap();
+        assert!((0..=300).all(|value| consumer.try_pop() == Ok(value)));
+    }
+}
+
+#[test]
 fn handles_come_and_go_and_counts_go_on() {
     let (producer, consumer) = queue_with(SMALL).unwrap();
     for value in 0..100 {

@@ -14,12 +14,17 @@
 //!   Only the owner, who holds the [`Place`], frees a signalled entry.
 //! * **INV-4** No user code (clone, wake and drop of a task's waker) runs under the lock.
 //!
-//! # Orderings
-//! | name | store | pairs with | else |
+//! # Orderings and steps that models guard (`tests/loom_channel.rs`)
+//! | name | what | pairs with | else |
 //! |---|---|---|---|
-//! | `wait.register` | the count in `enter`, SeqCst, before the waiter's last look | the count's load in `wake`, SeqCst, behind the waker's SeqCst change | both miss each other: a lost wake-up |
+//! | `wait.register` | the count's SeqCst change in `enter`, before the waiter's last look | the count's SeqCst load in `wake`, behind the waker's SeqCst change | both miss each other: a lost wake-up |
+//! | `wait.look-before-enter` | the last look comes behind `enter` (`thread`) | the same | the same |
+//! | `wait.count` | as many are signalled as there is news for | | news and a sleeper at once |
+//! | `wait.stay` | a task's new waker replaces the old one | | the task is woken where it no longer is |
+//! | `wait.stay-again` | a signal that came while the waker was cloned is seen | | the signal is overwritten |
+//! | `wait.give-up`, `wait.abandon` | a signal that was not used is passed on (`single`) | | the signal is swallowed |
 
-use std::{mem, time::Instant};
+use std::mem;
 
 use crossbeam_utils::CachePadded;
 
@@ -138,7 +143,7 @@ pub(crate) struct WaitList {
     unsignalled: CachePadded<AtomicUsize>,
     entries: Monitor<Entries>,
     #[cfg(test)]
-    pub(super) counts: super::tests::Counts,
+    pub(crate) counts: super::tests::Counts,
 }
 
 impl WaitList {
@@ -180,16 +185,19 @@ impl WaitList {
     }
 
     /// Makes sure that `waker` will be woken; false when the place was signalled before.
-    pub(super) fn stay(&self, place: &Place, waker: &std::task::Waker) -> bool {
+    pub(crate) fn stay(&self, place: &Place, waker: &std::task::Waker) -> bool {
         match &self.entries.lock().entries[place.0].state {
             State::Waiting(Waker::Task(known)) if known.will_wake(waker) => return true,
             State::Waiting(_) => {}
             State::Signalled | State::Free => return false,
         }
+        if planted("wait.stay") {
+            return true;
+        }
         // Cloning is the task's code (INV-4); the signal may come meanwhile.
         let waker = Waker::Task(waker.clone());
         let mut entries = self.entries.lock();
-        if entries.is_signalled(place.0) {
+        if entries.is_signalled(place.0) && !planted("wait.stay-again") {
             return false;
         }
         let outdated = mem::replace(&mut entries.entries[place.0].state, State::Waiting(waker));
@@ -198,28 +206,9 @@ impl WaitList {
         true
     }
 
-    /// Sleeps until signalled or until the deadline, unless `nothing_yet` is false by now; false
-    /// when the deadline ended it. `nothing_yet` reads as [`WaitList::enter`] asks.
-    pub(crate) fn park(
-        &self,
-        deadline: Option<Instant>,
-        nothing_yet: impl FnOnce() -> bool,
-    ) -> bool {
-        let parker = Parker::of_this_thread();
-        let place = self.enter(Waker::Thread(parker.clone()));
-        if !nothing_yet() {
-            self.leave(place);
-            return true;
-        }
-        loop {
-            #[cfg(test)]
-            self.counts.park();
-            parker.park(deadline);
-            let timed_out = deadline.is_some_and(|at| Instant::now() >= at);
-            if timed_out || self.entries.lock().is_signalled(place.0) {
-                return self.leave(place) || !timed_out;
-            }
-        }
+    /// Whether the place was signalled.
+    pub(crate) fn is_signalled(&self, place: &Place) -> bool {
+        self.entries.lock().is_signalled(place.0)
     }
 
     /// Signals up to `count` waiters. The caller changed before, with SeqCst, what they wait for
@@ -246,6 +235,9 @@ impl WaitList {
     fn wake_slow(&self, count: usize) {
         // Who comes later has seen the news.
         let mut left = count.min(self.unsignalled.load(Ordering::SeqCst));
+        if planted("wait.count") {
+            left = left.min(1);
+        }
         while left > 0 {
             let mut chosen = [const { None::<Waker> }; WAKES_PER_LOCK];
             let count = self.signal_oldest(&mut chosen[..left.min(WAKES_PER_LOCK)]);

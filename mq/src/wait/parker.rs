@@ -51,7 +51,8 @@ mod imp {
     }
 }
 
-/// A checker's `unpark` also ends a wait for a lock, so that it gets a monitor for itself.
+/// A checker's `unpark` also ends a wait for a lock, so that it gets a monitor for itself. It has
+/// no time: a deadline passes at once, and others may come in before.
 #[cfg(any(loom, shuttle))]
 mod imp {
     use std::time::Instant;
@@ -68,12 +69,8 @@ mod imp {
 
         pub(super) fn park(&self, deadline: Option<Instant>) {
             let mut unparked = self.0.lock();
-            while !*unparked {
-                let timed_out;
-                (unparked, timed_out) = self.0.wait(unparked, deadline);
-                if timed_out {
-                    break;
-                }
+            while !*unparked && deadline.is_none() {
+                (unparked, _) = self.0.wait(unparked, None);
             }
             *unparked = false;
         }

@@ -5,24 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What a list did.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    parks: AtomicUsize,
     locks: AtomicUsize,
     wakes: AtomicUsize,
 }
 
 impl Counts {
-    pub(super) fn park(&self) {
-        self.parks.fetch_add(1, Ordering::SeqCst);
-    }
-
     pub(super) fn wake(&self, count: usize) {
         self.locks.fetch_add(1, Ordering::SeqCst);
         self.wakes.fetch_add(count, Ordering::SeqCst);
-    }
-
-    /// How often a thread went to sleep.
-    pub(crate) fn parks(&self) -> usize {
-        self.parks.load(Ordering::SeqCst)
     }
 
     /// How often a waker took the lock.

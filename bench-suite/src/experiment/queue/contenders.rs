@@ -64,12 +64,14 @@ pub const PAYLOADS: [&str; 4] = [u64::NAME, Line::NAME, FourLines::NAME, <Box<u6
 /// All contenders, in the order of tables.
 #[must_use]
 pub fn all() -> Vec<Contender> {
-    use Kind::{Bounded, Channel, Spsc, Strict, Unbounded};
+    use Kind::{Bounded, Channel, Sharded, Spsc, Strict, Unbounded};
     let mut list = List(Vec::new());
     list.ours::<ours::Ring>("mq ring", Bounded);
     list.ours::<ours::Strict>("mq strict", Strict);
     list.ours::<ours::Unbounded>("mq unbounded", Unbounded);
     list.ours::<ours::Spsc>("mq spsc", Spsc);
+    list.ours::<ours::Sharded>("mq sharded", Sharded);
+    list.ours::<ours::ShardedAhead>("mq sharded, read-ahead 64", Sharded);
     list.waits_batches::<ours::Channel>("mq channel", Channel);
     list.waits::<ours::StrictChannel>("mq channel over strict", Channel);
     list.waits::<ours::UnboundedChannel>("mq channel", Unbounded);

@@ -24,6 +24,10 @@ pub trait Ends<P>: 'static {
     fn another_receiver(receiver: &Self::Receiver) -> Option<Self::Receiver>;
 }
 
+/// Another thread is halfway through an operation, and what it does is not to be seen yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Halfway;
+
 /// A queue that answers at once.
 pub trait Tries<P>: Ends<P> {
     /// Sends; the item comes back where there is no room.
@@ -34,6 +38,14 @@ pub trait Tries<P>: Ends<P> {
 
     /// Receives, if something is there.
     fn try_receive(receiver: &mut Self::Receiver) -> Option<P>;
+
+    /// Receives where nothing is sent any more: the item, or that there is none.
+    ///
+    /// # Errors
+    /// When the queue cannot tell yet, because another thread is halfway; try again.
+    fn try_last(receiver: &mut Self::Receiver) -> Result<Option<P>, Halfway> {
+        Ok(Self::try_receive(receiver))
+    }
 
     /// A hint that sending may succeed.
     fn may_send(_: &Self::Sender) -> bool {

@@ -25,12 +25,7 @@ pub struct Goal {
     pub rival: Rival,
 }
 
-const fn goal(
-    words: &'static str,
-    case: &'static str,
-    figure: f64,
-    ratio: Option<f64>,
-) -> Goal {
+const fn goal(words: &'static str, case: &'static str, figure: f64, ratio: Option<f64>) -> Goal {
     Goal { words, case, figure: Some(figure), ratio, rival: Rival::Others }
 }
 

@@ -3,9 +3,11 @@
 use std::marker::PhantomData;
 
 use quorate_mq::queue::FrontDrain;
-use quorate_mq::{ChannelOptions, Consume, Produce, Receiver, Sender, over, strict, unbounded};
+use quorate_mq::{
+    ChannelOptions, Consume, PopError, Produce, Receiver, Sender, over, strict, unbounded,
+};
 
-use super::ends::{Batches, Ends, Streams, Tries, TriesBatches};
+use super::ends::{Batches, Ends, Halfway, Streams, Tries, TriesBatches};
 use super::payload::Payload;
 use super::peers::channels;
 use super::waiting::Policy;
@@ -57,6 +59,14 @@ impl<P: Payload, M: Module> Tries<P> for Ours<M> {
     #[inline]
     fn try_receive(receiver: &mut Self::Receiver) -> Option<P> {
         receiver.try_pop().ok()
+    }
+
+    fn try_last(receiver: &mut Self::Receiver) -> Result<Option<P>, Halfway> {
+        match receiver.try_pop() {
+            Ok(item) => Ok(Some(item)),
+            Err(PopError::Busy) => Err(Halfway),
+            Err(PopError::Empty | PopError::Closed) => Ok(None),
+        }
     }
 
     #[inline]
@@ -123,6 +133,9 @@ macro_rules! modules {
     )*};
 }
 
+/// Items that consumers of [`ShardedAhead`] take from a lane at once.
+const READ_AHEAD: usize = 64;
+
 macro_rules! many {
     ($handle:ident) => {
         Some($handle.clone())
@@ -145,6 +158,13 @@ modules! {
     Unbounded, unbounded, |_| quorate_mq::unbounded::queue().ok(), many;
     /// The queue of one producer and one consumer.
     Spsc, spsc, |capacity| quorate_mq::spsc::queue(capacity).ok(), one;
+    /// The queue with a lane for each producer; the capacity is that of each lane.
+    Sharded, sharded, |capacity| quorate_mq::sharded::queue(capacity).ok(), many;
+    /// The same with consumers that read ahead.
+    ShardedAhead, sharded, |capacity| {
+        let (producer, consumer) = quorate_mq::sharded::queue(capacity).ok()?;
+        Some((producer, consumer.with_read_ahead(READ_AHEAD)))
+    }, many;
 }
 
 const VALID: &str = "the scenarios' capacities are valid";

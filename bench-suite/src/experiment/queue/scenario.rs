@@ -107,12 +107,11 @@ pub fn headline() -> Vec<Scenario> {
     };
     lone("pair", &[Bounded, Strict, Channel], Task::Alone(1));
     lone("burst", &[Bounded, Strict, Channel], Task::Alone(BURST));
-    lone(
-        "round-trip-spinning",
-        &[Bounded, Strict, Spsc, Unbounded],
-        Task::RoundTrips(Duration::ZERO),
-    );
-    lone("round-trip-blocking", &[Channel, Unbounded], Task::RoundTrips(Duration::ZERO));
+    let trips = Task::RoundTrips(Duration::ZERO);
+    lone("round-trip-spinning", &[Bounded, Strict], trips);
+    lone("round-trip-spinning-unbounded", &[Unbounded], trips);
+    lone("round-trip-spinning-spsc", &[Spsc], trips);
+    lone("round-trip-blocking", &[Channel, Unbounded], trips);
     lone("round-trip-parked", &[Channel, Unbounded], Task::RoundTrips(PARKED_AFTER));
     lone("memory", &[Unbounded], Task::Memory);
     all

@@ -199,8 +199,10 @@ impl<K: Tries<P>, W: Wait, P: Payload> Streams<P> for Waiting<K, W> {
                 return Some(item);
             }
             // What was sent before the end is seen by the look after it.
-            if ended.load(Ordering::Acquire) {
-                return K::try_receive(inner);
+            if ended.load(Ordering::Acquire)
+                && let Ok(last) = K::try_last(inner)
+            {
+                return last;
             }
             wait.wait(is_first, || K::may_receive(inner));
             is_first = false;
@@ -234,8 +236,11 @@ impl<K: TriesBatches<P>, W: Wait, P: Payload> Batches<P> for Waiting<K, W> {
                 wait.succeeded(received);
                 return true;
             }
-            if ended.load(Ordering::Acquire) {
-                return K::try_receive_some(inner, batch, count_max) > 0;
+            if ended.load(Ordering::Acquire)
+                && let Ok(last) = K::try_last(inner)
+            {
+                batch.extend(last);
+                return !batch.is_empty();
             }
             wait.wait(is_first, || K::may_receive(inner));
             is_first = false;
