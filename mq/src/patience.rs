@@ -122,7 +122,7 @@ impl Patience {
     #[inline(never)]
     pub fn wait(&mut self, mut ready: impl FnMut() -> bool) {
         let away = self.next_round();
-        if cfg!(any(loom, shuttle)) || self.failures > HOT_ROUNDS || single_core() {
+        if cfg!(any(loom, shuttle)) || self.failures > HOT_ROUNDS {
             yield_now();
         } else if let Some(away) = away {
             stay_away(away);
