@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use kinds::{Kind, Order, Pop, Push};
+use kinds::{Bound, Kind, Order, Pop, Push};
 use quorate_mq::{ChannelOptions, Receiver, Sender, bounded, over};
 use shuttle::{
     Config, MaxSteps, Runner, future,
@@ -61,7 +61,7 @@ fn handles<H>(first: H, count: usize, another: impl Fn(&H) -> Option<H>) -> Vec<
 fn many_threads_and_laps_lose_nothing<K: Kind>() {
     const EACH: u64 = 12;
     check(|| {
-        let (push, pop) = K::queue::<u64>(3);
+        let (push, pop) = K::queue::<u64>(if K::BOUND == Bound::PerProducer { 2 } else { 3 });
         let (pushes, pops) = (handles(push, 2, K::another_push), handles(pop, 2, K::another_pop));
         let all = EACH * pushes.len() as u64;
         let received = Arc::new(AtomicU64::new(0));
