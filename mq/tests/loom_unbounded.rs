@@ -5,6 +5,7 @@
 //! says which invariant of `unbounded` it guards. The table of the mutants names for each ordering
 //! and step of `unbounded` the model that fails without it.
 #![cfg(loom)]
+#![allow(clippy::unwrap_used, reason = "the models are functions of tests")]
 
 use std::{
     cell::Cell,
