@@ -20,7 +20,7 @@ use std::{
 };
 
 use history::{Answer, CALLS_MAX, Call, Promise, Violation, is_linearizable, violations};
-use kinds::{Bound, Kind, Order, Pop, Push};
+use kinds::{Bound, End, Kind, Order, Pop, Push};
 use quorate_mq::{PopError, PushError};
 
 /// Attempts of one thread in a long run.

@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use kinds::{Bound, Kind, Order, Pop, Push};
+use kinds::{Bound, End, Kind, Order, Pop, Push};
 use quorate_mq::{ChannelOptions, Receiver, Sender, bounded, over};
 use shuttle::{
     Config, MaxSteps, Runner, future,
