@@ -3,6 +3,7 @@
 //! What is shown: in the runs that were made on this machine no call was answered as a queue must
 //! not answer. What is not shown: other schedules; that is what the models are for.
 #![cfg(not(any(loom, shuttle)))]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, end a test by a panic")]
 
 #[path = "support/history.rs"]
 mod history;

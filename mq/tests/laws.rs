@@ -1,6 +1,7 @@
 //! The laws of a queue, for every type: the same answers as a deque, each value dropped exactly
 //! once, nothing lost between threads.
 #![cfg(not(any(loom, shuttle)))]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, end a test by a panic")]
 
 #[macro_use]
 #[path = "support/kinds.rs"]
