@@ -10,6 +10,7 @@
 //! the queue. After that the thread goes on, and every value must be there once and in order.
 //! What is not shown: freedom from starvation; an operation may be overtaken without end.
 #![cfg(stepped)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, end a test by a panic")]
 
 #[macro_use]
 #[path = "support/kinds.rs"]

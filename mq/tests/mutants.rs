@@ -1,5 +1,6 @@
 //! Every named ordering and every step that can be left out has a model that misses it: each name
 //! in the source stands in a table of mutants of a loom test, and no table has a name too many.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, end a test by a panic")]
 
 use std::{
     collections::BTreeMap,

@@ -6,6 +6,7 @@
 //! and no thread sleeps for ever (shuttle reports a deadlock). What is not shown: anything about
 //! weak memory, which shuttle does not have; and all other schedules.
 #![cfg(shuttle)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, end a test by a panic")]
 
 #[macro_use]
 #[path = "support/kinds.rs"]
@@ -17,7 +18,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use kinds::{Bound, Kind, Order, Pop, Push};
+use kinds::{Bound, End, Kind, Order, Pop, Push};
 use quorate_mq::{ChannelOptions, Receiver, Sender, bounded, over};
 use shuttle::{
     Config, MaxSteps, Runner, future,

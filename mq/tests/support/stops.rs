@@ -12,7 +12,7 @@ use quorate_mq::{
     stepped::{Obstacle, Site, Stop},
 };
 
-use crate::kinds::{Bound, Kind, Order, Pop, Push};
+use crate::kinds::{Bound, End, Kind, Order, Pop, Push};
 
 /// The capacity of the queues under test, in values: more than a batch, so that a thread that
 /// stands still holds some places and not all.
