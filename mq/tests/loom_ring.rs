@@ -6,7 +6,7 @@
 //! named orderings, and plants the named defects, one at a time, and expects a model to fail.
 #![cfg(loom)]
 
-use std::panic;
+use std::{cell::Cell, panic};
 
 use loom::{
     model::Builder,
@@ -29,11 +29,30 @@ fn large(value: u32) -> Large {
     (Box::new(value), [0; 4])
 }
 
-/// Explores a model with a bound on preemptions, which keeps it within seconds.
-fn check(preemptions_max: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions_max);
-    builder.check(model);
+std::thread_local! {
+    static SPAWNED_FIRST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Explores a model with a bound on preemptions, which keeps it within seconds; from both ends:
+/// beginning with the thread that spawns, and beginning with those that it spawned.
+///
+/// Loom remembers only the last access to each atomic. A store is therefore not tried before
+/// another thread's load if the storing thread loaded in between, as every claim does; a load is
+/// always tried before another thread's store. With both beginnings each pair is tried both ways.
+fn check(preemptions_max: usize, model: impl Fn() + Sync + Send + Clone + 'static) {
+    for spawned_first in [true, false] {
+        SPAWNED_FIRST.set(spawned_first);
+        let mut builder = Builder::new();
+        builder.preemption_bound = Some(preemptions_max);
+        builder.check(model.clone());
+    }
+}
+
+/// Stands behind the spawns of a model; see [`check`].
+fn let_them_begin() {
+    if SPAWNED_FIRST.get() {
+        thread::yield_now();
+    }
 }
 
 fn drain<T>(ring: &Ring<T>) -> Vec<T> {
@@ -47,6 +66,7 @@ fn two_producers_never_share_a_slot() {
         let ring = Arc::new(Ring::new(2).unwrap());
         let other = ring.clone();
         let producer = thread::spawn(move || other.try_push(Box::new(1)).is_ok());
+        let_them_begin();
         let mine = ring.try_push(Box::new(2)).is_ok();
         assert!(producer.join().unwrap() && mine, "both fit");
         let mut values: Vec<_> = drain(&ring).into_iter().map(|value| *value).collect();
@@ -63,6 +83,7 @@ fn two_consumers_never_share_a_value() {
         ring.push_batch(&mut vec![Box::new(1), Box::new(2)]).unwrap();
         let other = ring.clone();
         let consumer = thread::spawn(move || other.try_pop().map(|value| *value));
+        let_them_begin();
         let mine = ring.try_pop().map(|value| *value);
         let theirs = consumer.join().unwrap();
         let mut values = [mine.unwrap(), theirs.unwrap()];
@@ -80,6 +101,7 @@ fn a_slot_passes_between_producer_and_consumer_lap_after_lap() {
         let producer = thread::spawn(move || {
             (1..=2).filter(|value| other.try_push(Box::new(*value)).is_ok()).count()
         });
+        let_them_begin();
         let mut values = Vec::new();
         for _ in 0..2 {
             if let Ok(value) = ring.try_pop() {
@@ -103,6 +125,7 @@ fn batches_claim_runs_that_do_not_overlap() {
             let mut values = vec![1, 2];
             other.push_batch(&mut values).unwrap_or(0)
         });
+        let_them_begin();
         let mine = ring.push_batch(&mut vec![3, 4]).unwrap_or(0);
         let theirs = producer.join().unwrap();
         assert_eq!(mine + theirs, 3, "what fits is taken");
@@ -123,6 +146,7 @@ fn batches_race_with_batches() {
             let _ = other.push_batch(&mut values);
             values.len()
         });
+        let_them_begin();
         let mut values = Vec::new();
         let _ = ring.pop_batch(&mut values, 2);
         let left = producer.join().unwrap();
@@ -138,6 +162,7 @@ fn empty_is_never_answered_after_a_completed_push() {
         let ring = Arc::new(Ring::new(2).unwrap());
         let other = ring.clone();
         let producer = thread::spawn(move || other.try_push(1).unwrap());
+        let_them_begin();
         ring.try_push(2).unwrap();
         // The first slot may still be in the other producer's hands.
         assert_ne!(ring.try_pop().err(), Some(PopError::Empty));
@@ -153,6 +178,7 @@ fn full_is_never_answered_after_a_completed_pop() {
         ring.push_batch(&mut vec![1, 2]).unwrap();
         let other = ring.clone();
         let consumer = thread::spawn(move || other.try_pop().unwrap());
+        let_them_begin();
         ring.try_pop().unwrap();
         assert_ne!(ring.try_push(3).err(), Some(PushError::Full(3)));
         consumer.join().unwrap();
@@ -166,6 +192,7 @@ fn a_push_that_races_with_close_is_refused_or_popped() {
         let ring = Arc::new(Ring::new(1).unwrap());
         let other = ring.clone();
         let producer = thread::spawn(move || other.try_push(Box::new(1)).is_ok());
+        let_them_begin();
         ring.close();
         let early = ring.try_pop();
         let pushed = producer.join().unwrap();
@@ -184,6 +211,7 @@ fn a_value_arrives_whole_wherever_it_lies() {
         let ring = Arc::new(Ring::new(2).unwrap());
         let other = ring.clone();
         let producer = thread::spawn(move || other.push_batch(&mut vec![large(1), large(2)]));
+        let_them_begin();
         let mut values = Vec::new();
         let _ = ring.pop_batch(&mut values, 2);
         assert_eq!(producer.join().unwrap(), Ok(2));
@@ -200,6 +228,7 @@ fn a_slot_is_filled_again_only_after_it_was_emptied() {
         ring.try_push(Box::new(1)).unwrap();
         let other = ring.clone();
         let consumer = thread::spawn(move || other.try_pop().map(|value| *value));
+        let_them_begin();
         let pushed = ring.try_push(Box::new(2)).is_ok();
         assert_eq!(consumer.join().unwrap(), Ok(1));
         assert_eq!(ring.try_pop().is_ok(), pushed);
@@ -215,6 +244,7 @@ fn the_rest_of_a_filled_run_is_handed_on() {
         let producer =
             thread::spawn(move || producing.push_batch(&mut vec![Box::new(1), Box::new(2)]));
         let consumer = thread::spawn(move || popping.try_pop().map(|value| *value).ok());
+        let_them_begin();
         let mine = ring.try_pop().map(|value| *value).ok();
         assert_eq!(producer.join().unwrap(), Ok(2));
         let theirs = consumer.join().unwrap();
@@ -239,6 +269,7 @@ fn the_rest_of_a_free_run_is_handed_on() {
             values.len()
         });
         let producer = thread::spawn(move || pushing.try_push(large(3)).is_ok());
+        let_them_begin();
         let mine = ring.try_push(large(4)).is_ok();
         assert_eq!(consumer.join().unwrap(), 2);
         let pushed = usize::from(producer.join().unwrap()) + usize::from(mine);
@@ -259,6 +290,7 @@ fn stamps_that_were_left_behind_mislead_nobody() {
             let mut values = vec![3, 4, 5];
             other.push_batch(&mut values).unwrap()
         });
+        let_them_begin();
         let mut values = Vec::new();
         let _ = ring.try_pop().map(|value| values.push(value));
         let _ = ring.pop_batch(&mut values, 2);
@@ -277,6 +309,7 @@ fn a_stale_guess_claims_nothing_twice() {
         producer.try_push(Box::new(1)).unwrap();
         assert_eq!(consumer.try_pop().map(|value| *value), Ok(1));
         let pushing = thread::spawn(move || late.try_push(Box::new(2)).is_ok());
+        let_them_begin();
         producer.try_push(Box::new(3)).unwrap();
         let mut values: Vec<_> = late_consumer.try_pop().map(|value| *value).into_iter().collect();
         assert!(pushing.join().unwrap(), "both fit");
@@ -299,6 +332,7 @@ fn a_consumer_that_registers_misses_no(
             change(&producer);
             seen.load(Relaxed)
         });
+        let_them_begin();
         registered.store(true, Relaxed);
         fence(SeqCst);
         let sleeps = consumer.would_wait();
@@ -328,6 +362,7 @@ fn a_producer_that_registers_misses_no_pop() {
             consumer.try_pop().unwrap();
             seen.load(Relaxed)
         });
+        let_them_begin();
         registered.store(true, Relaxed);
         fence(SeqCst);
         let sleeps = producer.is_full();
