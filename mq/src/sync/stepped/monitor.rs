@@ -78,7 +78,6 @@ impl<S> Monitor<S> {
     }
 
     #[track_caller]
-    #[track_caller]
     pub(crate) fn notify_all(&self) {
         step("notify_all");
         self.changed.notify_all();
