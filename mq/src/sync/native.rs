@@ -53,10 +53,6 @@ impl<S> Monitor<S> {
         (guard, timed_out)
     }
 
-    pub(crate) fn notify_one(&self) {
-        self.changed.notify_one();
-    }
-
     pub(crate) fn notify_all(&self) {
         self.changed.notify_all();
     }

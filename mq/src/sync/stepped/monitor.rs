@@ -78,12 +78,6 @@ impl<S> Monitor<S> {
     }
 
     #[track_caller]
-    pub(crate) fn notify_one(&self) {
-        step("notify_one");
-        self.changed.notify_one();
-    }
-
-    #[track_caller]
     pub(crate) fn notify_all(&self) {
         step("notify_all");
         self.changed.notify_all();
