@@ -22,8 +22,8 @@
 //!
 //! *Linger* is off, because it costs exactly itself: at low load every item is late by the whole
 //! timer, and at high load batches fill before it strikes. (Kafka waited for nothing until its
-//! version 4; TigerBeetle and Aeron never wait.) What a timer is meant to bring, larger batches under
-//! load, the window brings without one: while it is full, items gather. The adaptive policy can be
+//! version 4; TigerBeetle and Aeron never wait.) What a timer is meant to bring, larger batches
+//! under load, the window brings without one: while it is full, items gather. The adaptive policy can be
 //! told to linger nevertheless; it then does so only behind two batches in flight, where the item
 //! would mostly wait anyway. Keep it under 200 µs or a two-hundredth of the round trip.
 //!

@@ -12,6 +12,13 @@
 //!   configured time (never on a single core), then sleeps until it is woken: an idle receiver
 //!   costs nothing.
 //!
+//! A receive that frees a place signals a parked sender at once, though waking costs the receiver
+//! microseconds and it may have more places to free. To wait for a share of free places would save
+//! wake-ups and be wrong: a receiver that takes one value and then waits for what the sender does
+//! next would sleep for ever, and so would the sender, with room in the queue. What keeps the
+//! price low is that a signalled sender is not signalled again, that one that runs polls before it
+//! parks, and that batches free many places at once.
+//!
 //! Left to others: the order between senders, priorities.
 
 use std::time::Duration;
@@ -27,6 +34,7 @@ pub use self::{
     future::{RecvBatchFuture, RecvFuture, SendBatchFuture, SendFuture},
     inboxes::{Inbox, Inboxes, InboxesFuture},
     iter::{IntoIter, Iter, TryIter},
+    kinds::{sharded, spsc, strict, unbounded},
     receiver::Receiver,
     sender::Sender,
 };
@@ -41,6 +49,7 @@ mod error;
 mod future;
 mod inboxes;
 mod iter;
+mod kinds;
 mod receiver;
 mod sender;
 mod shared;

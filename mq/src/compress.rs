@@ -31,9 +31,10 @@
 //! dictionary.
 //!
 //! The [`Compressor`] and [`Decompressor`] keep their tables and buffers; in the steady state they
-//! allocate nothing (`tests/compress_memory.rs` counts; zstd does so while inputs are of like size). With [`CompressionPolicy::Adaptive`] the
-//! compressor leaves small inputs alone, keeps the raw form when the codec does not make it
-//! smaller, and after inputs that did not pay it stops trying for a while.
+//! allocate nothing (`tests/compress_memory.rs` counts; zstd does so while inputs are of like size).
+//! With [`CompressionPolicy::Adaptive`] the compressor leaves small inputs alone, keeps the raw form
+//! when the codec does not make it smaller, and after inputs that did not pay it stops trying for a
+//! while.
 //!
 //! # When it pays
 //!

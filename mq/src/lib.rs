@@ -1,5 +1,5 @@
-//! The message path of Quorate, and a crate for itself: bounded multi-producer multi-consumer
-//! queues without locks on their data path, channels over them, and the pure values that decide
+//! The message path of Quorate, and a crate for itself: queues without locks on their data path,
+//! channels over them, and the pure values that decide
 //! what travels through them: batcher, compressor, partitioners. Knows nothing of consensus.
 //!
 //! ```
@@ -38,38 +38,55 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What is guaranteed
+//! # Which queue
 //!
-//! | | [`Ring`], [`Sender`], [`Receiver`] |
+//! All offer [`Produce`] and [`Consume`] to their handles, and all carry channels.
+//!
+//! | queue | producers × consumers | bound | order | for |
+//! |---|---|---|---|---|
+//! | [`ring`] | many × many | exact | first in, first out | the fastest for batches; the default |
+//! | [`strict`] | many × many | exact | first in, first out | threads that may be stopped, killed or starved |
+//! | [`unbounded`] | many × many | memory | first in, first out | producers that must never wait; memory comes back after a burst |
+//! | [`spsc`] | one × one | exact | first in, first out | a stage with one of each |
+//! | [`sharded`] | many × many | exact, per producer | per producer only | many producers, single values |
+//!
+//! # What each guarantees
+//!
+//! What a thread that is stopped *for ever in the middle of an operation* does to the others; shown
+//! for every type by stopping a thread before each of its shared accesses (`TESTING.md`).
+//!
+//! | | a producer stopped | a consumer stopped | class |
+//! |---|---|---|---|
+//! | [`ring`] | hides its places: consumers come to them and no further, producers go on until the ring is full | producers come to its places and no further | not lock-free, like Vyukov's queue, crossbeam's `ArrayQueue`, and most rings that are called lock-free; but no call waits: it answers [`PopError::Busy`] |
+//! | [`strict`] | nothing | nothing; keeps a block or two of spare memory | lock-free (Herlihy and Shavit, *The Art of Multiprocessor Programming*, 3.7), without the second ring of SCQ (Nikolaev, DISC 2019) and the wide words of LCRQ (Morrison and Afek, PPoPP 2013) |
+//! | [`unbounded`] | nothing; keeps the memory of a segment | the same | lock-free, the allocator apart (at the end of a segment, never while segments are reused) |
+//! | [`spsc`] | nothing: what it sent before is received | nothing until the queue is full | wait-free |
+//! | [`sharded`] | nothing; stopped in clone, drop or close: those, and the first pop after them | hides its lane, whose producer goes on until the lane is full | push wait-free, pop blocking for one lane |
+//! | a channel that is `try_`ed | as its queue, while nobody is parked | as its queue, while nobody is parked | a lock guards the list of those who wait; it is taken to park, and to wake somebody who is parked |
+//! | a lock around a deque | everybody | everybody | blocking |
+//!
+//! | | every queue and channel |
 //! |---|---|
-//! | order | first in, first out in the order of the claims; so per sender, and a batch that was taken in one piece is contiguous |
 //! | delivery | each value is received once, or handed back, or dropped once with the queue |
-//! | bound | exactly the capacity, any number from 1 on |
 //! | close | one atomic step: what was sent before is received, what comes after is handed back |
-//! | "full", "empty", "closed" of the ring | true at one moment during the call; the ring tells a peer that is halfway apart ([`PopError::Busy`]), the channel's `try_` forms report it as empty or full |
-//! | locks | none on the data path; a mutex guards the list of parked threads and is taken only to park, or to wake somebody who is parked |
-//! | progress of `try_` forms | never wait for another thread |
-//! | progress of the whole | *not* lock-free in the strict sense: see the table below |
-//! | waiting | polls for at most [`SPIN_DEFAULT`] (not on a single core), then parks; wakes as many as there is news for, nobody when nobody is parked; an idle receiver uses no processor time |
+//! | "full", "empty", "closed" | true at one moment during the call (for [`spsc`] and [`sharded`] see there); a peer that is halfway is told apart ([`PopError::Busy`]), the `try_` forms of a channel report it as empty or full |
+//! | `try_` forms | never wait for another thread |
+//! | waiting | polls for at most [`SPIN_DEFAULT`] (not on a single core), then parks; wakes as many as there is news for, nobody when nobody is parked; a waiter that gives up passes its wake-up on; an idle receiver uses no processor time |
 //! | panics | no user code runs between claim and publication |
 //!
-//! # Which progress guarantee
-//!
-//! | algorithm | a thread stopped for ever in the middle of an operation | |
-//! |---|---|---|
-//! | lock around a deque | stops everybody | blocking |
-//! | **[`Ring`]** (Vyukov's bounded queue, as in crossbeam's `ArrayQueue`) | stops consumers at its slot and producers once the ring has filled up; stopped while holding nothing, nobody | its own steps are few and wait for none, but it is not lock-free |
-//! | SCQ (Nikolaev, 2019), LCRQ (Morrison and Afek, 2013) | stops nobody | lock-free; two to four times the cost |
-//!
 //! # Parts
-//! * [`Ring`]: the queue. [`bounded`]: channels. [`Doorbell`]: one thread that serves several.
+//! * [`queue`]: the traits. [`ring`], [`strict`], [`unbounded`], [`spsc`], [`sharded`]: the queues,
+//!   with handles that never wait; [`Patience`] for loops around them.
+//! * [`bounded`], [`channel`]: channels over each of them, blocking, timed, asynchronous
+//!   ([`Sender::send_async`], [`Receiver::recv_async`], `Stream`, `Sink`), in batches.
+//! * [`Inboxes`], [`Doorbell`]: one thread that serves several queues.
 //! * [`batcher`]: when to send what has been collected.
-//! * [`compress`]: tagged, checked frames over lz4.
+//! * [`compress`]: tagged, checked frames over lz4, with dictionaries; zstd and parallel work as
+//!   features.
 //! * [`partition`]: key to shard, request to worker.
 //!
-//! `unsafe` is confined to the queues, `cells` and `queue::front`; their invariants are numbered there and
-//! checked by loom on this code (`RUSTFLAGS="--cfg loom" cargo test -p quorate-mq --test loom
-//! --release`).
+//! `unsafe` is confined to the queues, `cells` and `queue::front`; their invariants are numbered
+//! there. `TESTING.md` says how they are proven, and with which command.
 
 #![deny(unsafe_code)]
 

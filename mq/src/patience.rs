@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use crate::sync::{spin_loop, yield_now};
 
-/// Values between two failures from which on they count as a stream.
+/// Successful calls between two failures from which on they count as a stream.
 pub const STREAMING_MIN: u32 = 8;
 /// How many short bursts in a row end the state of streaming.
 pub const SHORT_BURSTS_MAX: u32 = 4;
@@ -70,7 +70,7 @@ const HINTS: u32 = 8;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Patience {
-    /// Values since the last failure.
+    /// Successful calls since the last failure.
     successes: u32,
     /// Failures since the last success.
     failures: u32,
@@ -88,16 +88,13 @@ impl Patience {
         Self { successes: 0, failures: 0, short_waits: 0, streaming: 0, looks: 0 }
     }
 
-    /// Tells of one value pushed or popped.
+    /// Tells of one call that pushed or popped something.
+    ///
+    /// Calls count and not values: a few large batches fill a queue in less time than a wait
+    /// takes, and move their lines once as it is.
     #[inline(always)]
     pub fn after_success(&mut self) {
-        self.after_successes(1);
-    }
-
-    /// Tells of `count` values pushed or popped by one call.
-    #[inline(always)]
-    pub fn after_successes(&mut self, count: usize) {
-        self.successes = self.successes.saturating_add(count as u32);
+        self.successes = self.successes.saturating_add(1);
         self.failures = 0;
     }
 
@@ -122,7 +119,7 @@ impl Patience {
     #[inline(never)]
     pub fn wait(&mut self, mut ready: impl FnMut() -> bool) {
         let away = self.next_round();
-        if cfg!(any(loom, shuttle)) || self.failures > HOT_ROUNDS || single_core() {
+        if cfg!(any(loom, shuttle)) || self.failures > HOT_ROUNDS {
             yield_now();
         } else if let Some(away) = away {
             stay_away(away);
@@ -181,7 +178,7 @@ mod tests {
         let mut patience = Patience::new();
         patience.after_success();
         assert_eq!(patience.next_round(), None);
-        patience.after_successes(STREAMING_MIN as usize);
+        (0..STREAMING_MIN).for_each(|_| patience.after_success());
         let rounds: Vec<_> = (0..3).map(|_| patience.next_round()).collect();
         assert_eq!(rounds, [Some(AWAY), Some(AWAY * 2), Some(AWAY * 4)]);
         assert!(patience.is_streaming());
@@ -213,7 +210,7 @@ mod tests {
             looks += 1;
             looks == 3
         });
-        assert!(looks == 3);
+        assert_eq!(looks, 3);
         for _ in 0..1_000 {
             patience.wait(|| false);
             patience.after_failure();

@@ -1,4 +1,93 @@
-//! A bounded queue that is lock-free in the strict sense.
+//! A bounded queue for many producers and many consumers, of any type, that is lock-free in the
+//! strict sense: a thread that is stopped for ever at any instruction of a push or a pop never
+//! keeps the others from completing theirs. No operation answers "busy" or spins for a peer.
+//!
+//! # How it works
+//! In most rings a push takes two steps that others can see: it claims a position, then it fills
+//! it. Who is stopped in between blocks the queue there. Here a value is in place *before* its
+//! position is claimed, and one compare-and-swap claims and publishes at once:
+//!
+//! * Values lie in **blocks** of cells. A producer owns the block that it fills, so that it writes
+//!   values where nobody looks.
+//! * Positions count values from the beginning and never wrap. A **run** of `n` values has the
+//!   positions `p` to `p + n`; only the slot of `p` (its index is `p` modulo the number of slots)
+//!   describes it: a word of the lap of `p`, the first cell, and the length if it is below 4 (a
+//!   longer one stands in the block). A slot of an earlier lap is free.
+//! * **Push**: write the values, then swap the slot at the tail from the word of an earlier lap to
+//!   the run's word. The tail has no counter of its own: it is the first boundary of runs whose
+//!   slot is free. Each handle remembers a boundary; where the slot is filled, the next boundary
+//!   is at the end of that run. A shared hint, stored now and then, shortens the way.
+//! * **Pop**: the *head* word says which run is next and how many of its values are gone. Read
+//!   the slot (or several, if more is wanted), then move the head over what is taken with one
+//!   compare-and-swap. If it succeeds nobody else took these values, and what was read was
+//!   valid; only then are they moved out. Cells are counted back to their block, which returns
+//!   to a free list when all are.
+//! * **Full**: positions from `head + capacity` on are not pushed to. There are more slots than
+//!   capacity, so that a live slot is never overwritten and a mark fits behind a full queue.
+//! * **Close** puts a mark into the slot at the tail, in competition with pushes: what was pushed
+//!   before lies in front of it, and nothing can be pushed behind it.
+//!
+//! Positions have at least 54 bits: more than a year at 500 million values a second. Then pushing
+//! panics. So no word of a slot and no head ever comes back, and a stopped thread's
+//! compare-and-swap cannot succeed late (no ABA). The free list's top carries a count of takes in
+//! the bits that the identities leave (51 at a capacity of 1024).
+//!
+//! # Progress
+//! Every loop repeats only because another thread took effect meanwhile:
+//!
+//! | loop | repeats when |
+//! |---|---|
+//! | push at the tail | the slot was filled by another push, or by close |
+//! | walk to the tail | each step passes a run that another push completed, or jumps to a head or hint that moved |
+//! | answer "full" again | the tail's slot was filled after the head was read |
+//! | pop | the head was moved by another pop |
+//! | free list | another operation took or returned a block, of which each does a few at most |
+//! | close | another push filled the slot |
+//!
+//! What a stopped thread holds is bounded and budgeted: a producer its block, a consumer the
+//! blocks of one claim (see `blocks`). Making, cloning and dropping *handles* allocates and takes
+//! a lock; pushing and popping never do. A single thread may lose every race (the queue is
+//! lock-free, not wait-free).
+//!
+//! The idea of changing value and index in one swap, with counters that others can bring up to
+//! date, is that of Tsigas and Zhang (SPAA 2001); LCRQ (Morrison and Afek, PPoPP 2013) and SCQ
+//! (Nikolaev, DISC 2019) reach the same guarantee by handing out positions first and repairing
+//! those that are not used, for single words and by indirection for other types.
+//!
+//! # Invariants
+//! * **INV-1** The number of slots is a power of two, at least the capacity and a block more.
+//! * **INV-2** A boundary is the first position, or the end of the run at a boundary. A slot at a
+//!   boundary is written once per lap, by compare-and-swap from a word of an earlier lap; the
+//!   boundary before which all slots are filled and whose own is free is the tail.
+//! * **INV-3** The head only grows, by compare-and-swap, over values that were published; who
+//!   moved it over a value owns the value, and its cell until it is counted back.
+//! * **INV-4** What is read of a run (its word, its length) is acted on only if the run had not
+//!   been taken afterwards: a pop by its swap of the head, a walk by looking at the head.
+//! * **INV-5** The swaps of slots and head are SeqCst. "Full", "empty" and "closed" were true at
+//!   one moment: the slot was read, the other side's state, and the first once more. A waiter
+//!   that registers (SeqCst) before it looks misses no change. The flag of [`Handle::is_closed`]
+//!   is set before anybody is told of the mark.
+//! * **INV-B1** to **INV-B4**: see `blocks`.
+//!
+//! # Orderings
+//! | name | store | load |
+//! |---|---|---|
+//! | `strict.publish`, `strict.observe` | a run's word, after its values | before the values are moved out |
+//! | `strict.length` | a long run's length, which may overwrite that of a run that was taken | then the head, which is seen to have moved |
+//! | `strict.count` | cells counted back, after the values were moved out | by who counts the last one |
+//! | `strict.give-back`, `strict.take` | an empty block enters the free list | it leaves it, to be filled |
+//! | `strict.hint` | a boundary | where a search for the tail begins |
+//! | `strict.claim` | the head | for a waiting producer; no data depends on it |
+//!
+//! `strict.hint` and `strict.claim` carry no data: a stale value costs a retry; what they mean to
+//! "full" and "empty" rests on SeqCst, which loom cannot weaken. The fences named
+//! `strict.publish-fence`, `strict.claim-fence` and `strict.close-fence` stand for the SeqCst
+//! swaps there. The models are in `tests/loom_strict.rs`.
+//!
+//! # Cost
+//! A push or pop of a single is one compare-and-swap, of a batch one for each run. Memory: 8
+//! bytes for each slot; blocks for twice the capacity; and for each handle at once two blocks
+//! (producer) or five (consumer), of up to 128 values or 16 KiB each.
 
 use std::{cell::Cell, fmt};
 
@@ -24,6 +113,20 @@ pub const HANDLES_MAX: usize = blocks::HANDLES_MAX;
 ///
 /// # Errors
 /// [`CapacityError`] when the capacity is zero, too large, or the memory is not to be had.
+///
+/// ```
+/// use quorate_mq::{Consume, Produce, PushError, strict};
+///
+/// let (producer, consumer) = strict::queue(3)?;
+/// assert_eq!(producer.push_batch(&mut vec![1, 2]), Ok(2));
+/// producer.try_push(3).unwrap();
+/// assert_eq!(producer.try_push(4), Err(PushError::Full(4)));
+///
+/// let mut taken = Vec::new();
+/// assert_eq!(consumer.pop_batch(&mut taken, 8), Ok(3));
+/// assert_eq!(taken, [1, 2, 3]);
+/// # Ok::<(), quorate_mq::CapacityError>(())
+/// ```
 pub fn queue<T>(capacity: usize) -> Result<(Producer<T>, Consumer<T>), CapacityError> {
     queue_with(capacity, 0, 0)
 }
@@ -44,7 +147,12 @@ pub fn queue_with<T>(
     Ok((producer, Consumer::coming(slots)))
 }
 
-/// The pushing handle.
+/// The pushing handle; it owns the block that it fills, and so is not `Sync`: clone it for another
+/// thread.
+///
+/// # Panics
+/// Cloning panics when there are [`HANDLES_MAX`] producers, or no memory; pushing when the
+/// positions are used up (see the module).
 pub struct Producer<T> {
     slots: Arc<Slots<T>>,
     /// The free cells of the own block: from the first one to behind the last one.
@@ -175,7 +283,11 @@ impl<T> Drop for Producer<T> {
     }
 }
 
-/// The popping handle.
+/// The popping handle; it saves up what it counts back, and so is not `Sync`: clone it for another
+/// thread.
+///
+/// # Panics
+/// Cloning panics when there are [`HANDLES_MAX`] consumers, or no memory.
 pub struct Consumer<T> {
     slots: Arc<Slots<T>>,
     /// The head when it was last seen.
@@ -260,7 +372,13 @@ impl<T> Consume<T> for Consumer<T> {
     fn pop_batch(&self, out: &mut Vec<T>, count_max: usize) -> Result<usize, PopError> {
         let mut popped = 0;
         while popped < count_max {
-            match self.pop_claim(out, count_max - popped) {
+            // After the first claim it is too late to panic.
+            let spare = out.capacity() - out.len();
+            if popped > 0 && spare == 0 && out.try_reserve(popped).is_err() {
+                break;
+            }
+            let wanted = if popped == 0 { count_max } else { out.capacity() - out.len() };
+            match self.pop_claim(out, wanted.min(count_max - popped)) {
                 Ok(count) => popped += count,
                 Err(_) if popped > 0 => break,
                 Err(reason) => return Err(reason),

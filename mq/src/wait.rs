@@ -104,7 +104,7 @@ pub(crate) trait Waiter {
 }
 
 /// Waits in a list alone, for models; `None` when the deadline passed.
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 pub(crate) fn wait_alone<R>(
     list: &WaitList,
     deadline: Option<std::time::Instant>,

@@ -3,6 +3,7 @@
 //! What is shown: in the runs that were made on this machine no call was answered as a queue must
 //! not answer. What is not shown: other schedules; that is what the models are for.
 #![cfg(not(any(loom, shuttle)))]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, end a test by a panic")]
 
 #[path = "support/history.rs"]
 mod history;
@@ -20,7 +21,7 @@ use std::{
 };
 
 use history::{Answer, CALLS_MAX, Call, Promise, Violation, is_linearizable, violations};
-use kinds::{Bound, Kind, Order, Pop, Push};
+use kinds::{Bound, End, Kind, Order, Pop, Push};
 use quorate_mq::{PopError, PushError};
 
 /// Attempts of one thread in a long run.

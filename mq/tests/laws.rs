@@ -1,6 +1,7 @@
 //! The laws of a queue, for every type: the same answers as a deque, each value dropped exactly
 //! once, nothing lost between threads.
 #![cfg(not(any(loom, shuttle)))]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, end a test by a panic")]
 
 #[macro_use]
 #[path = "support/kinds.rs"]
@@ -16,13 +17,15 @@ use std::{
     thread,
 };
 
-use kinds::{Bound, Kind, Order, Pop, Push};
+use kinds::{Bound, End, Kind, Order, Pop, Push};
 use proptest::{prelude::*, test_runner::TestRunner};
 use quorate_mq::{PopError, PushError};
 
-const CASES: u32 = if cfg!(miri) { 8 } else { 256 };
+const CASES: u32 = if cfg!(miri) { 4 } else { 256 };
+/// Operations of one case.
+const STEPS_MAX: usize = if cfg!(miri) { 40 } else { 200 };
 /// Values of each producer in the runs with threads.
-const EACH: u64 = if cfg!(miri) { 150 } else { 40_000 };
+const EACH: u64 = if cfg!(miri) { 60 } else { 40_000 };
 
 for_every_kind! {
     it_answers_like_a_deque
@@ -244,7 +247,7 @@ impl<K: Kind> Pair<K> {
 
 fn it_answers_like_a_deque<K: Kind>() {
     let config = ProptestConfig { cases: CASES, failure_persistence: None, ..Default::default() };
-    let steps = prop::collection::vec(step(), 0..200);
+    let steps = prop::collection::vec(step(), 0..STEPS_MAX);
     TestRunner::new(config)
         .run(&(1usize..10, steps), |(capacity, steps)| {
             let mut pair = Pair::<K>::new(capacity);

@@ -10,6 +10,7 @@
 //! the queue. After that the thread goes on, and every value must be there once and in order.
 //! What is not shown: freedom from starvation; an operation may be overtaken without end.
 #![cfg(stepped)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, end a test by a panic")]
 
 #[macro_use]
 #[path = "support/kinds.rs"]
@@ -19,7 +20,7 @@ mod stops;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kinds::{Bound, Kind};
+use kinds::Kind;
 use quorate_mq::stepped::Site;
 use stops::{CAPACITY, Context, OPERATIONS, Operation, Pace, Stopped, stop_once};
 
@@ -75,17 +76,12 @@ impl Row {
     }
 }
 
-fn contexts<K: Kind>() -> Vec<Context> {
+fn contexts() -> Vec<Context> {
     let mut contexts = Vec::new();
     for fill in [CAPACITY / 2, 0, 1, CAPACITY - 1, CAPACITY] {
-        contexts.push(Context { fill, turns: 0 });
-        contexts.push(Context { fill, turns: CAPACITY - 2 });
-    }
-    if K::BOUND == Bound::Memory {
-        // Around the ends of its blocks, whatever power of two they have.
-        for end in [32, 64, 128, 256] {
-            contexts.extend((end - 3..=end + 1).map(|turns| Context { fill: 1, turns }));
-        }
+        contexts.push(Context { fill, turns: 0, fresh: false });
+        contexts.push(Context { fill, turns: CAPACITY - 2, fresh: false });
+        contexts.push(Context { fill, turns: 0, fresh: true });
     }
     contexts
 }
@@ -95,8 +91,8 @@ fn others_go_on_or_the_step_is_named<K: Kind>() {
     println!("| type | stopped in | steps | stops | completed by others | steps that block |");
     for operation in OPERATIONS {
         let mut row = Row::default();
-        for context in contexts::<K>() {
-            let common = context.fill == CAPACITY / 2 && context.turns == 0;
+        for context in contexts() {
+            let common = context.fill == CAPACITY / 2 && context.turns == 0 && !context.fresh;
             let completed_min = if common { COMPLETED_MIN } else { COMPLETED_MIN_ELSEWHERE };
             stop_before_each_step::<K>(operation, context, completed_min, &mut row);
             stop_amid_others::<K>(operation, context, &mut row);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use quorate_mq::Sender;
-use quorate_mq::partition::{SlotTable, Placement as _};
+use quorate_mq::partition::{Placement as _, SlotTable};
 use quorate_smr::{ClientId, ClusterId, GroupId, Protocol, ReplicaId, RequestSeq};
 
 use crate::clock::Clock;

@@ -84,7 +84,8 @@ impl Dictionary {
     /// ```
     /// use quorate_mq::compress::Dictionary;
     ///
-    /// let samples: Vec<_> = (0..100).map(|n| format!("{{\"account\":{n},\"op\":\"pay\"}}")).collect();
+    /// let sample = |n| format!("{{\"account\":{n},\"op\":\"pay\"}}");
+    /// let samples: Vec<_> = (0..100).map(sample).collect();
     /// let dictionary = Dictionary::train(samples.iter().map(String::as_bytes), 4096)?;
     /// assert!(dictionary.bytes().windows(6).any(|run| run == b"\"op\":\""));
     /// # Ok::<(), quorate_mq::compress::DictionaryError>(())

@@ -2,9 +2,10 @@
 //!
 //! The block format is lz4's, and `lz4_flex` opens it. Its own encoder is not used here because
 //! with a dictionary it takes a new table from the allocator and hashes the whole dictionary at
-//! every call, which costs several times what a small message does. Here the table of the
-//! dictionary is copied (8 KiB, which stay in the nearest cache), and the input is copied behind the
-//! dictionary, so that one buffer holds whatever a match may refer to.
+//! every call, which costs several times what a small message does (64 bytes: 68 MB/s against
+//! 331 here). Here the table of the dictionary is copied (8 KiB, which stay in the nearest cache),
+//! and the input is copied behind the dictionary, so that one buffer holds whatever a match may
+//! refer to.
 //!
 //! How it works (lz4, Collet 2011): the four bytes at each position are looked up in a table of
 //! where such bytes were seen last. If they are the same there, the match is made as long as

@@ -2,10 +2,10 @@
 //!
 //! Consistent hashing sends a hot shard whatever hashes to it. Here no shard takes more than its
 //! fair share of what is outstanding and some slack: with `m` requests on `n` shards, at most
-//! ⌈(1 + ε) m / n⌉. A request for a full shard goes round the ring to the next one that is not full,
-//! so that a key's requests stay with few shards. (Mirrokni, Thorup, Zadimoghaddam, "Consistent
-//! Hashing with Bounded Loads", SODA 2018; this is the form for requests, as in HAProxy's
-//! `hash-balance-factor`: what was assigned stays until it is released.)
+//! ⌈(1 + ε) m / n⌉. A request for a full shard goes round the ring to the next one that is not
+//! full, so that a key's requests stay with few shards. (Mirrokni, Thorup, Zadimoghaddam,
+//! "Consistent Hashing with Bounded Loads", SODA 2018; this is the form for requests, as in
+//! HAProxy's `hash-balance-factor`: what was assigned stays until it is released.)
 //!
 //! What always holds: right after an assignment no shard that took it holds more than the bound.
 //! Left to others: affinity beyond the next shard, weights.

@@ -88,7 +88,7 @@ impl Stamp {
     pub(super) fn length_at(self, first: Position, kind: Kind) -> Option<u64> {
         // The upper bits agree if and only if the difference is a length less one.
         let less_one = self.0.wrapping_sub(first.0 | kind.mark());
-        (less_one < RUN_MAX).then_some(less_one.wrapping_add(1))
+        if less_one < RUN_MAX { Some(less_one + 1) } else { None }
     }
 
     /// The length of a run that is known to begin here.

@@ -273,8 +273,8 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Claims up to `wanted` values from the head on. `before_claim` learns how many it will be;
-    /// it may panic, or refuse with 0, or ask for fewer.
+    /// Claims up to `wanted` values from the head on. `before_claim` learns how many it may be;
+    /// it may panic.
     #[inline]
     pub(super) fn claim(
         &self,

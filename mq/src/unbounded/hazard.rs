@@ -81,8 +81,9 @@ impl<T> Records<T> {
     /// A record for a new handle, a free one if there is.
     pub(super) fn join(&self) -> *const Record<T> {
         let free = self.iter().find(|record| {
-            let success = order("unbounded.record-taken", Ordering::Acquire);
-            record.used.compare_exchange(false, true, success, Ordering::Relaxed).is_ok()
+            // Acquire; the fence of `protect` comes before the counts are used, too.
+            let (success, failure) = (Ordering::Acquire, Ordering::Relaxed);
+            record.used.compare_exchange(false, true, success, failure).is_ok()
         });
         if let Some(record) = free {
             return record;
@@ -100,16 +101,17 @@ impl<T> Records<T> {
         loop {
             // SAFETY: the record is not in the list yet, so that the field is ours alone.
             shared.next.with_mut(|next| unsafe { *next = first });
-            let success = order("unbounded.record-added", Ordering::Release);
-            match self.first.compare_exchange(first, record, success, Ordering::Relaxed) {
+            // Release, and acquire in `iter`: a record is whole when others find it.
+            let (success, failure) = (Ordering::Release, Ordering::Relaxed);
+            match self.first.compare_exchange(first, record, success, failure) {
                 Ok(_) => return &**shared,
                 Err(now) => first = now,
             }
         }
     }
 
-    /// Whether a handle names this segment. The caller has made sure, and fenced, that none can
-    /// begin to.
+    /// Whether a handle names this segment, which was taken out of the list; none can begin to,
+    /// with success, after the fence that followed.
     pub(super) fn name(&self, segment: *mut Segment<T>) -> bool {
         self.iter().any(|record| {
             record.segment.load(order("unbounded.left", Ordering::Acquire)) == segment
@@ -125,7 +127,7 @@ impl<T> Records<T> {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Record<T>> {
-        let mut next = self.first.load(order("unbounded.record-seen", Ordering::Acquire));
+        let mut next = self.first.load(Ordering::Acquire);
         std::iter::from_fn(move || {
             // SAFETY: null or a record of the list (INV-1).
             let record = unsafe { next.as_ref() }?;

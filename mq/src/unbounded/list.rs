@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     queue::CapacityError,
-    sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence, planted},
+    sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, planted},
 };
 
 /// How many drained segments are kept for reuse; with the one in use they are what a queue holds
@@ -128,6 +128,8 @@ impl<T> List<T> {
             self.head.compare_exchange(drained, next, Ordering::Release, Ordering::Relaxed).is_ok();
         let first = record.protect(&self.head);
         if moved {
+            let left = self.tail.load(Ordering::Relaxed) != drained;
+            assert!(left, "the tail leaves a segment before the head does (INV-5)");
             self.retire(drained);
         }
         self.reclaim();
@@ -273,10 +275,9 @@ impl<T> List<T> {
             return;
         }
         let mut next = self.retired.swap(ptr::null_mut(), Ordering::Acquire);
-        // Either we see the name, or the one who names sees that head and tail have moved.
-        if !planted("unbounded.reclaim-fence") {
-            fence(Ordering::SeqCst);
-        }
+        // No fence is needed here: whoever retired a segment has gone through the fence of
+        // `protect` after it moved the head off, and the swap acquired that. So either we see a
+        // name, or the one who names sees that head and tail have moved.
         while !next.is_null() {
             let segment = next;
             // SAFETY: ours since the swap; only we look at the field (INV-7).

@@ -128,10 +128,10 @@ pub(super) struct Segment<T> {
     /// One cell more than there are places, so that there is always one for the seal.
     order: Box<[AtomicU32]>,
     places: Cells<T>,
-    /// Whether it is in use; not seen by the checker, so that every model fails that works in a
-    /// segment which was given up.
+    /// Whether it is in use: read by whoever works here, written when it is given up and reset, so
+    /// that a model fails in which the one is not ordered after the other (INV-6).
     #[cfg(loom)]
-    used: std::sync::atomic::AtomicBool,
+    used: crate::sync::UnsafeCell<bool>,
 }
 
 impl<T> Segment<T> {
@@ -155,7 +155,7 @@ impl<T> Segment<T> {
             order: order.into_boxed_slice(),
             places,
             #[cfg(loom)]
-            used: std::sync::atomic::AtomicBool::new(true),
+            used: crate::sync::UnsafeCell::new(true),
         }))
     }
 
@@ -167,13 +167,15 @@ impl<T> Segment<T> {
         self.back.reserved.store(0, Ordering::Relaxed);
         self.next.store(ptr::null_mut(), Ordering::Relaxed);
         #[cfg(loom)]
-        self.used.store(true, Ordering::Relaxed);
+        // SAFETY: exclusive.
+        self.used.with_mut(|used| unsafe { *used = true });
     }
 
     /// Says that no handle works here any more, until it is reset; returns the capacity.
     pub(super) fn end_use(&self) -> usize {
         #[cfg(loom)]
-        self.used.store(false, Ordering::Relaxed);
+        // SAFETY: the caller's alone (INV-7), which is what the model checks.
+        self.used.with_mut(|used| unsafe { *used = false });
         self.capacity()
     }
 
@@ -269,7 +271,8 @@ impl<T> Segment<T> {
     fn cell(&self, index: usize) -> &AtomicU32 {
         debug_assert!(index < self.order.len());
         #[cfg(loom)]
-        assert!(self.used.load(Ordering::Relaxed), "works in a segment that was given up");
+        // SAFETY: not written while a handle works here (INV-6), which is what the model checks.
+        assert!(self.used.with(|used| unsafe { *used }), "works in a segment that was given up");
         // SAFETY: no cell behind the seal is asked for, and the seal's cell is the last at most
         // (INV-2).
         unsafe { self.order.get_unchecked(index) }

@@ -52,18 +52,27 @@ pub(crate) trait Kind: 'static {
     fn another_pop<T: Send + 'static>(handle: &Self::Pop<T>) -> Option<Self::Pop<T>>;
 }
 
-/// A pushing handle: what the proofs need of `Produce`.
-pub(crate) trait Push<T>: Send + 'static {
-    fn push(&self, value: T) -> Result<(), PushError<T>>;
-    fn push_batch(&self, source: &mut Vec<T>) -> Result<usize, PushError<()>>;
+/// Either handle: what the proofs need of `Handle`.
+pub(crate) trait End {
     fn close(&self) -> bool;
 }
 
+impl<H: quorate_mq::Handle> End for H {
+    fn close(&self) -> bool {
+        quorate_mq::Handle::close(self)
+    }
+}
+
+/// A pushing handle: what the proofs need of `Produce`.
+pub(crate) trait Push<T>: End + Send + 'static {
+    fn push(&self, value: T) -> Result<(), PushError<T>>;
+    fn push_batch(&self, source: &mut Vec<T>) -> Result<usize, PushError<()>>;
+}
+
 /// A popping handle: what the proofs need of `Consume`.
-pub(crate) trait Pop<T>: Send + 'static {
+pub(crate) trait Pop<T>: End + Send + 'static {
     fn pop(&self) -> Result<T, PopError>;
     fn pop_batch(&self, out: &mut Vec<T>, count_max: usize) -> Result<usize, PopError>;
-    fn close(&self) -> bool;
 }
 
 impl<T, P: Produce<T> + Send + 'static> Push<T> for P {
@@ -74,10 +83,6 @@ impl<T, P: Produce<T> + Send + 'static> Push<T> for P {
     fn push_batch(&self, source: &mut Vec<T>) -> Result<usize, PushError<()>> {
         Produce::push_batch(self, source)
     }
-
-    fn close(&self) -> bool {
-        quorate_mq::Handle::close(self)
-    }
 }
 
 impl<T, C: Consume<T> + Send + 'static> Pop<T> for C {
@@ -87,10 +92,6 @@ impl<T, C: Consume<T> + Send + 'static> Pop<T> for C {
 
     fn pop_batch(&self, out: &mut Vec<T>, count_max: usize) -> Result<usize, PopError> {
         Consume::pop_batch(self, out, count_max)
-    }
-
-    fn close(&self) -> bool {
-        quorate_mq::Handle::close(self)
     }
 }
 
@@ -265,6 +266,18 @@ pub(crate) mod locked {
         }
     }
 
+    impl<T> End for Producer<T> {
+        fn close(&self) -> bool {
+            self.0.close()
+        }
+    }
+
+    impl<T> End for Consumer<T> {
+        fn close(&self) -> bool {
+            self.0.close()
+        }
+    }
+
     impl<T: Send + 'static> Push<T> for Producer<T> {
         fn push(&self, value: T) -> Result<(), PushError<T>> {
             let mut value = Some(value);
@@ -303,10 +316,6 @@ pub(crate) mod locked {
             });
             pushed.unwrap_or(Err(PushError::Busy(())))
         }
-
-        fn close(&self) -> bool {
-            self.0.close()
-        }
     }
 
     impl<T: Send + 'static> Pop<T> for Consumer<T> {
@@ -329,10 +338,6 @@ pub(crate) mod locked {
                 if count == 0 { Err(nothing) } else { Ok(count) }
             });
             popped.unwrap_or(Err(PopError::Busy))
-        }
-
-        fn close(&self) -> bool {
-            self.0.close()
         }
     }
 }

@@ -12,7 +12,7 @@ use quorate_mq::{
     stepped::{Obstacle, Site, Stop},
 };
 
-use crate::kinds::{Bound, Kind, Pop, Push};
+use crate::kinds::{Bound, End, Kind, Order, Pop, Push};
 
 /// The capacity of the queues under test, in values: more than a batch, so that a thread that
 /// stands still holds some places and not all.
@@ -33,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) fill: usize,
     /// Values that went through before.
     pub(crate) turns: usize,
+    /// Whether the thread that is stopped uses a handle that nobody used before.
+    pub(crate) fresh: bool,
 }
 
 /// What one thread begins, and does not end.
@@ -143,16 +145,27 @@ fn prepare<K: Kind>(operation: &Operation, context: Context) -> (Others<K>, Vict
     }
     assert_eq!(others.next - others.expected, context.fill as u64, "a quiet queue takes all");
     let mut victim = Victim { push: None, pop: None };
+    // The values of the others keep their order among themselves if they have one producer.
+    let fresh = context.fresh || K::ORDER == Order::PerProducer;
     if operation.pushes {
-        let handle = others.push.take().expect("made above");
-        others.push = K::another_push(&handle);
-        victim.push = Some(handle);
+        victim.push = split(&mut others.push, fresh, K::another_push);
     } else {
-        let handle = others.pop.take().expect("made above");
-        others.pop = K::another_pop(&handle);
-        victim.pop = Some(handle);
+        victim.pop = split(&mut others.pop, fresh, K::another_pop);
     }
     (others, victim)
+}
+
+/// Takes the handle away, or another one if it should be fresh, and leaves the other of the two.
+fn split<H>(handle: &mut Option<H>, fresh: bool, another: impl Fn(&H) -> Option<H>) -> Option<H> {
+    let used = handle.take()?;
+    match another(&used) {
+        None => Some(used),
+        Some(new) => {
+            let (mine, theirs) = if fresh { (new, used) } else { (used, new) };
+            *handle = Some(theirs);
+            Some(mine)
+        }
+    }
 }
 
 impl<K: Kind> Victim<K> {
