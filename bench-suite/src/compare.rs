@@ -46,7 +46,7 @@ pub struct Done {
 #[must_use]
 pub fn list() -> Done {
     let line = |experiment: &crate::experiment::Experiment| {
-        format!("{:<10} {}\n", experiment.name, experiment.question)
+        format!("{:<13} {}\n", experiment.name, experiment.question)
     };
     Done { output: EXPERIMENTS.iter().map(line).collect(), ..Done::default() }
 }

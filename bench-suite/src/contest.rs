@@ -84,7 +84,7 @@ fn contest(
     };
     let ours = best(&|cell| is_ours(cell) && cell.case == case)?;
     let other = match rival_of(case) {
-        Rival::Ours(rival) => best(&|cell| is_ours(cell) && cell.case == rival),
+        Rival::Ours { system, case } => best(&|cell| cell.system == system && cell.case == case),
         Rival::Others => best(&|cell| !is_ours(cell) && meets(&cell.case, case)),
     };
     let advantage = other.and_then(|(other, _)| {

@@ -33,13 +33,7 @@ pub(crate) fn run() -> Run {
         let wobble = 1.0 + 0.02 * f64::from(repetition);
         ablation(repetition, wobble, &mut samples);
         small(repetition, wobble, &mut samples);
-        for (place, system) in ["mq", "crossbeam-channel", "std-mpsc"].into_iter().enumerate() {
-            for case in ["1p1c", "2p2c"] {
-                let rate = 2.0e7 * wobble / (place + 1) as f64;
-                let values = [(Metric::Rate, rate), (Metric::HandOver, 1e9 / rate)];
-                samples.push(sample(Cell::new("queue", system, "one", case), repetition, &values));
-            }
-        }
+        queue(repetition, wobble, &mut samples);
     }
     let done = |name: &str| Done {
         name: name.into(),
@@ -100,6 +94,28 @@ fn ablation(repetition: u32, wobble: f64, samples: &mut Vec<Sample>) {
             let cell = Cell::new("ablation", system, variant, "ycsb-a");
             samples.push(sample(cell, repetition, &values));
         }
+    }
+}
+
+fn queue(repetition: u32, wobble: f64, samples: &mut Vec<Sample>) {
+    let mut add = |system: &str, waiting: &str, case: &str, values: &[(Metric, f64)]| {
+        let cell = Cell::new("queue", system, waiting, case);
+        samples.push(sample(cell, repetition, values));
+    };
+    for (place, system) in ["mq ring", "concurrent-queue", "heapless"].into_iter().enumerate() {
+        let slowness = (place + 1) as f64;
+        for case in ["single-1x1", "single-2x2", "batch-32-2x2", "idle-consumer-2x2"] {
+            for (waiting, factor) in [("polite", 1.0), ("yield", 0.8)] {
+                let rate = 6.0e7 * wobble / slowness * factor;
+                add(system, waiting, case, &[(Metric::Rate, rate)]);
+            }
+        }
+        add(system, "polite", "pair", &[(Metric::PairTime, 9.0 * wobble * slowness)]);
+        let trip = 300.0 * wobble * slowness;
+        let trips = [(Metric::RoundTripP50, trip), (Metric::RoundTripP99, trip * 4.0)];
+        add(system, "spin", "round-trip-spinning", &trips);
+        let bytes = [(Metric::MemoryPeak, 4e7 * slowness), (Metric::MemoryLeft, 1e6 * slowness)];
+        add(system, "polite", "memory", &bytes);
     }
 }
 

@@ -56,7 +56,7 @@ fn a_file_in_the_way_is_refused_before_anything_is_measured() {
 fn json_lines_are_all_that_stands_on_standard_output() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();
-    let arguments = ["--quick", "--only", "queue", "--repetitions", "1", "--json", "--out", out];
+    let arguments = ["--quick", "--only", "wan", "--repetitions", "1", "--json", "--out", out];
     let output = compare(&arguments);
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{message}");
@@ -64,7 +64,7 @@ fn json_lines_are_all_that_stands_on_standard_output() {
     assert!(lines.lines().count() > 8, "{lines}");
     for line in lines.lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert_eq!(row["experiment"], "queue");
+        assert_eq!(row["experiment"], "wan");
         assert_eq!(row["proof"], "verified", "{line}");
     }
     assert!(message.contains("report/index.html") || message.contains("report\\index.html"));
@@ -89,7 +89,16 @@ fn report_again_is_the_same(results: &Path) {
 fn experiments_are_listed_with_their_questions() {
     let output = compare(&["--list"]);
     let list = String::from_utf8(output.stdout).unwrap();
-    for name in ["ablation", "small", "batching", "wan", "queue"] {
+    for name in ["ablation", "small", "batching", "wan", "queue", "queue-matrix"] {
         assert!(list.lines().any(|line| line.starts_with(name) && line.ends_with('?')), "{list}");
     }
+}
+
+#[test]
+fn the_memory_of_an_unbounded_queue_is_measured_by_a_call_of_its_own() {
+    let output = compare(&["--memory-of", "mq unbounded", "--items", "50000"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(text.split_whitespace().filter_map(|n| n.parse::<u64>().ok()).count(), 2, "{text}");
+    refused(&["--memory-of", "crossbeam ArrayQueue"], "no unbounded queue");
 }

@@ -112,3 +112,80 @@ fn plan(
         settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::contenders::OURS;
+    use super::payload::Received;
+    use super::scenario::{BATCHES, SHAPES, Task};
+    use super::waiting::Policy;
+    use super::work::Setup;
+    use super::*;
+
+    const QUICK: Effort = Effort { quick: true, repetitions: None };
+    const FULL: Effort = Effort { quick: false, repetitions: None };
+
+    #[test]
+    fn every_item_arrives_once_through_every_queue_shape_and_mode() {
+        for contender in contenders::all() {
+            for (shape, idle_consumer) in SHAPES.map(|shape| (shape, shape == SHAPES[3])) {
+                let (items, policy, batch) = (2_000, contender.policy, 32);
+                let setup = Setup { shape, capacity: 64, items, policy, batch, idle_consumer };
+                let runs = contender.streams.into_iter().chain(contender.batches);
+                for run in runs.filter(|_| (contender.offers)(&setup)) {
+                    let streamed = run(&setup).expect("it offers this");
+                    let expected = Received::of_range(items);
+                    assert_eq!(streamed.received, expected, "{} {setup:?}", contender.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_thread_and_round_trips_work_with_every_queue() {
+        for contender in contenders::all() {
+            let alone = (contender.alone)(1024, 512, 2).map(|done| done.received);
+            let trips = (contender.round_trips)(contender.policy, 5, Duration::ZERO);
+            if contender.name != "heapless" {
+                assert_eq!(alone, Some(Received::of_range(1024)), "{}", contender.name);
+                assert_eq!(trips.map(|times| times.len()), Some(5), "{}", contender.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_headline_scenario_has_one_of_ours() {
+        let plan = plan_headline(&QUICK).unwrap();
+        for scenario in scenario::headline() {
+            let ours = |trial: &&Trial| {
+                trial.cell.case == scenario.case && trial.cell.system.starts_with(OURS)
+            };
+            assert!(plan.trials.iter().any(|trial| ours(&trial)), "{}", scenario.case);
+        }
+    }
+
+    #[test]
+    fn the_matrix_has_every_peer_capacity_payload_and_batch() {
+        let plan = plan_matrix(&FULL).unwrap();
+        for contender in contenders::all() {
+            let found = plan.trials.iter().any(|trial| trial.cell.system == contender.name);
+            assert!(found, "{}", contender.name);
+        }
+        let scenarios = scenario::matrix();
+        for batch in BATCHES {
+            let found = scenarios
+                .iter()
+                .any(|one| matches!(one.task, Task::Stream { batch: size, .. } if size == batch));
+            assert!(found, "{batch}");
+        }
+        assert!(plan.trials.iter().all(|trial| trial.cell.variant != Policy::Spin.name()));
+    }
+
+    #[test]
+    fn peers_are_named_with_their_versions() {
+        assert_eq!(peers().len(), 13);
+        assert!(peers().values().all(|version| version.contains('.')));
+    }
+}

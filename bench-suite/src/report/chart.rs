@@ -11,8 +11,14 @@ use crate::stats::{Interval, short};
 const TITLE_SIZE: f64 = 15.0;
 const LABEL_SIZE: f64 = 13.0;
 const TICK_SIZE: f64 = 12.0;
-/// Height of a line of a horizontal chart, in pixels.
+/// Height of a line of a horizontal chart with up to three points, in pixels.
 const LINE: i32 = 25;
+/// What stands between two points of one line, in pixels.
+const POINT_GAP: i32 = 6;
+/// Ticks of an axis at most.
+const TICKS_MAX: usize = 6;
+/// Room for a tick's text along the width, in pixels.
+const TICK_WIDTH: i32 = 36;
 
 /// What stands on one line of a horizontal chart.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,7 +143,9 @@ impl Scale {
             (&[1.0], 2),
         ];
         let options = finest_first.map(|(steps, stride)| inside(steps, stride));
-        let fits = |ticks: &&Vec<f64>| ticks.len() <= 6;
+        // Along the width each tick needs room for its text.
+        let room = usize::try_from((self.to - self.from) / TICK_WIDTH).unwrap_or(TICKS_MAX);
+        let fits = |ticks: &&Vec<f64>| ticks.len() <= room.clamp(2, TICKS_MAX);
         options.iter().find(fits).unwrap_or(&options[4]).clone()
     }
 }
@@ -150,7 +158,8 @@ impl Horizontal {
     pub(crate) fn draw(&self, alt: &str) -> Result<Svg, BenchError> {
         let legend_rows = self.legend_places().last().map_or(0, |(_, row)| row + 1);
         let top = 34 + if legend_rows == 0 { 0 } else { 20 + 16 * (legend_rows - 1) };
-        let bottom = top + LINE * self.lines.len() as i32;
+        let line_height = self.line_height();
+        let bottom = top + line_height * self.lines.len() as i32;
         let height = bottom + 46;
         let label_width = self.lines.iter().map(|line| text_width(&line.label)).max().unwrap_or(0);
         let value_width = self.lines.iter().map(|line| text_width(&line.value)).max().unwrap_or(0);
@@ -178,11 +187,25 @@ impl Horizontal {
                 (Anchor::Middle, Ink::Faint),
             )?;
             for (place, line) in self.lines.iter().enumerate() {
-                let y = top + LINE * place as i32 + LINE / 2;
+                let y = top + line_height * place as i32 + line_height / 2;
+                if line.starts_group {
+                    let above = y - line_height / 2;
+                    canvas.line((4, above), (WIDTH - 4, above), Ink::Grid, 1)?;
+                }
                 line.draw(canvas, y, scale, self.reference, label_width)?;
             }
             Ok(())
         })
+    }
+
+    /// The height of a line, so that its points keep apart from those of the next.
+    fn line_height(&self) -> i32 {
+        let points = |line: &Line| match &line.mark {
+            Mark::Points(points) => points.len() as i32,
+            _ => 1,
+        };
+        let most = self.lines.iter().map(points).max().unwrap_or(1);
+        LINE + POINT_GAP * (most - 3).max(0)
     }
 
     /// Where the legend's entries stand: from the left, and in which row.
@@ -231,9 +254,6 @@ impl Line {
         reference: Option<f64>,
         label_width: i32,
     ) -> Drawn {
-        if self.starts_group {
-            canvas.line((4, y - LINE / 2), (WIDTH - 4, y - LINE / 2), Ink::Grid, 1)?;
-        }
         canvas.text(&self.label, (label_width + 6, y), LABEL_SIZE, (Anchor::End, Ink::Text))?;
         canvas.text(&self.value, (WIDTH - 4, y), LABEL_SIZE, (Anchor::End, Ink::Text))?;
         match &self.mark {
@@ -245,7 +265,7 @@ impl Line {
             }
             Mark::Points(points) => {
                 // Several systems on one line stand a little apart, so that equal ones are seen.
-                let spread = if points.len() > 2 { 6 } else { 0 };
+                let spread = if points.len() > 2 { POINT_GAP } else { 0 };
                 let top = y - spread * (points.len() as i32 - 1) / 2;
                 for (place, (shape, ink, interval)) in points.iter().enumerate() {
                     let y = top + spread * place as i32;

@@ -70,8 +70,8 @@ fn advantages(experiment: &str, table: &Table) -> Result<Figure, BenchError> {
     let mut panels = Vec::new();
     for part in contests.chunks(LINES_MAX) {
         let chart = Horizontal {
-            title: "Ours against the best of the others".into(),
-            axis: "times better: more messages, less time".into(),
+            title: "More messages, less time, less memory".into(),
+            axis: "times better".into(),
             reference: Some(1.0),
             factors: true,
             lines: part.iter().filter_map(line).collect(),
@@ -171,24 +171,25 @@ fn pairs_panel(
     series: [(Metric, &str); 2],
     text: fn(f64) -> String,
 ) -> Result<Option<String>, BenchError> {
-    let mut lines = Vec::new();
+    let mut found: Vec<(bool, String, Interval, Interval)> = Vec::new();
     for system in table.distinct(experiment, |cell| &cell.system) {
         for waiting in table.distinct(experiment, |cell| &cell.variant) {
             let cell = Cell::new(experiment, &system, &waiting, case);
             let [first, second] = series.map(|(metric, _)| table.figure(&cell, metric.name()));
             let (Some(first), Some(second)) = (first, second) else { continue };
-            let ours = system.starts_with(OURS);
             let patient = if waiting == "patience" { ", patience" } else { "" };
-            lines.push(Line {
-                label: format!("{system}{patient}"),
-                mark: Mark::Points(vec![(0, Ink::Blue, first), (3, Ink::Red, second)]),
-                value: format!("{} / {}", text(first.median), text(second.median)),
-                ink: Ink::Text,
-                starts_group: !ours
-                    && lines.last().is_some_and(|l: &Line| l.label.starts_with(OURS)),
-            });
+            found.push((!system.starts_with(OURS), format!("{system}{patient}"), first, second));
         }
     }
+    // Ours above the others, each side from the least.
+    found.sort_by(|a, b| a.0.cmp(&b.0).then(a.2.median.total_cmp(&b.2.median)));
+    let ours = found.iter().filter(|(is_other, ..)| !is_other).count();
+    let line = |(place, (_, label, first, second)): (usize, (bool, String, Interval, Interval))| {
+        let value = format!("{} / {}", text(first.median), text(second.median));
+        let mark = Mark::Points(vec![(0, Ink::Blue, first), (3, Ink::Red, second)]);
+        Line { label, mark, value, ink: Ink::Text, starts_group: place == ours && ours > 0 }
+    };
+    let lines: Vec<Line> = found.into_iter().enumerate().map(line).collect();
     if lines.is_empty() {
         return Ok(None);
     }

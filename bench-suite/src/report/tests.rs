@@ -50,6 +50,36 @@ fn figures_in_words_are_those_of_the_samples() {
 }
 
 #[test]
+fn goals_of_the_queues_are_judged_by_the_samples() {
+    let report = rendered(&testing::run());
+    let readme = file(&report, "README.md");
+    // 60 M times 1.04 with the better policy, twice what the best of the others reaches.
+    let ours = "| bounded, single, 2x2 | 62.4 M (61.2 M to 63.6 M) | mq ring, polite |";
+    assert!(readme.contains(ours), "{readme}");
+    let line = readme.lines().find(|line| line.starts_with("| bounded, single, 2x2 ")).unwrap();
+    assert!(line.contains("2.00 (2.00 to 2.00)"), "{line}");
+    assert!(line.ends_with("| ≥ 95.0 M | no | ≥ 1.50 | yes |"), "{line}");
+    assert!(readme.contains("| one thread, push and pop | 9.36 ns"), "{readme}");
+    assert!(readme.contains("Two cores cannot show contention among many"), "{readme}");
+}
+
+#[test]
+fn a_failed_queue_is_named_and_wins_nothing() {
+    let mut run = testing::run();
+    for sample in &mut run.samples {
+        if sample.cell.system == "mq ring" && sample.cell.case == "single-2x2" {
+            sample.proof = Proof::Failed("lost one".into());
+        }
+    }
+    let readme = rendered(&run);
+    let readme = file(&readme, "README.md");
+    assert!(
+        readme.contains("| mq ring, polite | single 2x2 | failed: 3 of 3 repetitions; lost one |")
+    );
+    assert!(!readme.contains("| bounded, single, 2x2 "), "{readme}");
+}
+
+#[test]
 fn a_failed_row_stays_in_the_tables_and_leaves_plots_and_sentences() {
     let mut run = testing::run();
     for sample in &mut run.samples {

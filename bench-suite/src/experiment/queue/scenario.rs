@@ -133,9 +133,9 @@ pub fn matrix() -> Vec<Scenario> {
         let unbounded = format!("unbounded-{shape}");
         all.push(scenario(unbounded, &[Kind::Unbounded], SINGLE, shape));
     }
-    for payload in 1..PAYLOADS.len() {
+    for (payload, name) in PAYLOADS.into_iter().enumerate().skip(1) {
         for shape in [SHAPES[0], SHAPES[3]] {
-            let case = format!("{}-{shape}", PAYLOADS[payload].to_lowercase().replace(' ', ""));
+            let case = format!("{}-{shape}", name.to_lowercase().replace(' ', ""));
             let task = Task::Stream { payload, batch: 1, idle_consumer: false };
             all.push(scenario(case, MANY_TO_MANY, task, shape));
         }
