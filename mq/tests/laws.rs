@@ -377,7 +377,7 @@ fn produce(producer: usize, push: &impl Push<(usize, u64)>, batch: usize) {
     let mut next = 0;
     while next < EACH {
         let pushed = if next % 3 == 0 {
-            push.push((producer, next)).is_ok() as u64
+            u64::from(push.push((producer, next)).is_ok())
         } else {
             let end = EACH.min(next + batch as u64);
             let mut source: Vec<_> = (next..end).map(|value| (producer, value)).collect();

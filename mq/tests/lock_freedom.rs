@@ -34,6 +34,7 @@ const STEPS_AMID_OTHERS_MAX: u64 = 200;
 /// The operations in which a stop blocks others, for the types that are not lock-free.
 const BLOCKING: &[(&str, &[&str])] = &[
     ("ring", &["push", "push_batch", "pop", "pop_batch"]),
+    ("sharded", &["pop", "pop_batch", "close", "close by a consumer", "clone and drop a producer"]),
     ("a lock", &["push", "push_batch", "pop", "pop_batch", "close", "close by a consumer"]),
 ];
 
