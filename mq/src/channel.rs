@@ -34,7 +34,7 @@ pub use self::{
     future::{RecvBatchFuture, RecvFuture, SendBatchFuture, SendFuture},
     inboxes::{Inbox, Inboxes, InboxesFuture},
     iter::{IntoIter, Iter, TryIter},
-    kinds::{sharded, spsc, strict, unbounded},
+    kinds::{Ends, sharded, spsc, strict, unbounded},
     receiver::Receiver,
     sender::Sender,
 };

@@ -6,7 +6,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`contenders`] | who is measured: one line for each queue |
-//! | [`ours`], [`peers`] | adapters |
+//! | [`ours`], [`mod@peers`] | adapters |
 //! | [`ends`] | what the loops ask of an adapter |
 //! | [`waiting`] | how callers wait for queues that only try |
 //! | [`payload`] | the messages and the sums that prove their arrival |

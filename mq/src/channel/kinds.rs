@@ -6,12 +6,8 @@
 use super::{CapacityError, ChannelOptions, Receiver, Sender, over};
 use crate::{sharded, spsc, strict, unbounded};
 
-/// Both ends of a channel over a queue of one kind.
-macro_rules! ends {
-    ($kind:ident, $value:ident) => {
-        (Sender<$value, $kind::Producer<$value>>, Receiver<$value, $kind::Consumer<$value>>)
-    };
-}
+/// Both ends of a channel.
+pub type Ends<T, P, C> = (Sender<T, P>, Receiver<T, C>);
 
 /// Opens a channel for `capacity` values over a queue that is lock-free in the strict sense.
 ///
@@ -24,7 +20,9 @@ macro_rules! ends {
 ///
 /// # Errors
 /// [`CapacityError`] when the capacity is zero, too large, or not to be had.
-pub fn strict<T>(capacity: usize) -> Result<ends!(strict, T), CapacityError> {
+pub fn strict<T>(
+    capacity: usize,
+) -> Result<Ends<T, strict::Producer<T>, strict::Consumer<T>>, CapacityError> {
     Ok(over(strict::queue(capacity)?, &ChannelOptions::default()))
 }
 
@@ -39,7 +37,8 @@ pub fn strict<T>(capacity: usize) -> Result<ends!(strict, T), CapacityError> {
 ///
 /// # Errors
 /// [`CapacityError::Memory`] when there is no memory for the first segment.
-pub fn unbounded<T>() -> Result<ends!(unbounded, T), CapacityError> {
+pub fn unbounded<T>()
+-> Result<Ends<T, unbounded::Producer<T>, unbounded::Consumer<T>>, CapacityError> {
     Ok(over(unbounded::queue()?, &ChannelOptions::default()))
 }
 
@@ -55,7 +54,9 @@ pub fn unbounded<T>() -> Result<ends!(unbounded, T), CapacityError> {
 ///
 /// # Errors
 /// [`CapacityError`] when the capacity is zero, too large, or not to be had.
-pub fn spsc<T>(capacity: usize) -> Result<ends!(spsc, T), CapacityError> {
+pub fn spsc<T>(
+    capacity: usize,
+) -> Result<Ends<T, spsc::Producer<T>, spsc::Consumer<T>>, CapacityError> {
     Ok(over(spsc::queue(capacity)?, &ChannelOptions::default()))
 }
 
@@ -72,6 +73,8 @@ pub fn spsc<T>(capacity: usize) -> Result<ends!(spsc, T), CapacityError> {
 ///
 /// # Errors
 /// [`CapacityError`] when the capacity is zero, too large, or not to be had.
-pub fn sharded<T>(capacity: usize) -> Result<ends!(sharded, T), CapacityError> {
+pub fn sharded<T>(
+    capacity: usize,
+) -> Result<Ends<T, sharded::Producer<T>, sharded::Consumer<T>>, CapacityError> {
     Ok(over(sharded::queue(capacity)?, &ChannelOptions::default()))
 }

@@ -49,19 +49,6 @@ impl<'a, T> FrontDrain<'a, T> {
         debug_assert!(count <= self.remaining());
         self.next += count;
     }
-
-    /// Takes the next value.
-    ///
-    /// # Safety
-    /// At least one value remains.
-    #[inline]
-    pub(crate) unsafe fn take_unchecked(&mut self) -> T {
-        debug_assert!(self.next < self.length);
-        // SAFETY: the element is initialised and ours (INV-1); moving `next` gives it away.
-        let value = unsafe { ptr::read(self.source.as_ptr().add(self.next)) };
-        self.next += 1;
-        value
-    }
 }
 
 impl<T> fmt::Debug for FrontDrain<'_, T> {

@@ -109,8 +109,8 @@ impl Wait for Patience {
     }
 
     #[inline]
-    fn succeeded(&mut self, count: usize) {
-        self.after_successes(count);
+    fn succeeded(&mut self, _: usize) {
+        self.after_success();
     }
 
     fn wait(&mut self, _: bool, ready: impl FnMut() -> bool) {
