@@ -18,9 +18,11 @@
 //!
 //! A stamp that was left behind in the middle of later runs is not erased. It does no harm
 //! because it names its position, lap included, and its kind, and each position is published
-//! once of each kind (see [`position`] for how long a lap is unique).
+//! once of each kind (`ring/position.rs` says for how long a
+//! lap is unique).
 //!
-//! Where the values lie, so that singles are as cheap as batches, is said in [`slots`].
+//! Where the values lie, so that singles are as cheap as batches, is said in
+//! `ring/slots.rs`.
 //!
 //! # Handles remember
 //! A [`Producer`] keeps the tail that it left, a [`Consumer`] the head, and the next call begins
@@ -127,7 +129,7 @@ impl<T> Ring<T> {
     /// Makes an empty ring for `capacity` values.
     ///
     /// # Errors
-    /// [`CapacityError`] when the capacity is zero, above [`CAPACITY_MAX`], or not to be had.
+    /// [`CapacityError`] when the capacity is zero, above [`CAPACITY_MAX`](crate::CAPACITY_MAX), or not to be had.
     pub fn new(capacity: usize) -> Result<Self, CapacityError> {
         Self::starting_at_lap(capacity, 0)
     }

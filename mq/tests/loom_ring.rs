@@ -325,7 +325,7 @@ fn a_consumer_that_registers_misses_no(
     change: impl Fn(&dyn Produce<u32>) + Copy + Send + Sync + 'static,
 ) {
     check(3, move || {
-        let (producer, consumer) = queue(1).unwrap();
+        let (producer, consumer) = queue(1).expect("a capacity of one");
         let registered = Arc::new(AtomicBool::new(false));
         let seen = registered.clone();
         let changing = thread::spawn(move || {
@@ -336,7 +336,7 @@ fn a_consumer_that_registers_misses_no(
         registered.store(true, Relaxed);
         fence(SeqCst);
         let sleeps = consumer.would_wait();
-        assert!(changing.join().unwrap() || !sleeps, "a lost wake-up");
+        assert!(changing.join().expect("no panic") || !sleeps, "a lost wake-up");
     });
 }
 

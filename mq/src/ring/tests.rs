@@ -2,7 +2,7 @@
 
 #![cfg(not(loom))]
 
-use crate::queue::CAPACITY_MAX;
+use crate::queue::{CAPACITY_MAX, Consume, Handle, Produce};
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -217,6 +217,97 @@ fn zero_sized_values_are_counted_too() {
     let mut out = Vec::new();
     assert_eq!(ring.pop_batch(&mut out, 9), Ok(3));
     assert_eq!(out.len(), 3);
+}
+
+#[test]
+fn a_batch_longer_than_the_longest_run_is_one_contiguous_claim() {
+    let capacity = 3 * RUN_MAX as usize - 5;
+    for count_max in [1, 7, RUN_MAX as usize, capacity] {
+        let ring = Ring::starting_at_lap(capacity, u64::MAX).unwrap();
+        for _ in 0..3 {
+            assert_eq!(ring.push_batch(&mut (0..2_000).collect()), Ok(capacity));
+            let mut out = Vec::new();
+            while ring.pop_batch(&mut out, count_max).is_ok() {}
+            assert_eq!(out, (0..capacity).collect::<Vec<_>>());
+            // The next lap's runs begin elsewhere.
+            ring.try_push(1).unwrap();
+            assert_eq!(ring.try_pop(), Ok(1));
+        }
+    }
+}
+
+#[test]
+fn singles_and_batches_of_small_and_large_values_mix() {
+    fn check<T: Clone + PartialEq + std::fmt::Debug>(value: impl Fn(usize) -> T) {
+        let ring = Ring::starting_at_lap(7, u64::MAX).unwrap();
+        let (mut pushed, mut popped) = (0, 0);
+        for round in 0..500 {
+            let mut batch: Vec<_> = (pushed..pushed + round % 5).map(&value).collect();
+            pushed += ring.push_batch(&mut batch).unwrap_or(0);
+            pushed += usize::from(ring.try_push(value(pushed)).is_ok());
+            let mut out: Vec<_> = ring.try_pop().into_iter().collect();
+            let _ = ring.pop_batch(&mut out, round % 4);
+            assert_eq!(out, (popped..popped + out.len()).map(&value).collect::<Vec<_>>());
+            popped += out.len();
+        }
+        assert_eq!(ring.len(), pushed - popped);
+    }
+    check(|n| n as u8);
+    check(|n| n.to_string());
+    check(|n| [n; 9]);
+    check(|_| ());
+}
+
+#[test]
+fn a_stale_handle_answers_from_the_ring_and_not_from_memory() {
+    let (producer, consumer) = queue(2).unwrap();
+    let (old_producer, old_consumer) = (producer.clone(), consumer.clone());
+    for value in 0..5 {
+        producer.try_push(value).unwrap();
+        assert_eq!(consumer.try_pop(), Ok(value));
+    }
+    assert_eq!(old_consumer.try_pop(), Err(PopError::Empty));
+    old_producer.try_push(5).unwrap();
+    old_producer.try_push(6).unwrap();
+    assert_eq!(producer.try_push(7), Err(PushError::Full(7)));
+    assert_eq!(old_consumer.try_pop(), Ok(5));
+    producer.try_push(7).unwrap();
+    assert!(consumer.close());
+    assert_eq!(old_producer.try_push(8), Err(PushError::Closed(8)), "full and closed: closed");
+    assert_eq!([old_consumer.try_pop(), consumer.try_pop()], [Ok(6), Ok(7)]);
+    assert_eq!(old_consumer.try_pop(), Err(PopError::Closed));
+}
+
+#[test]
+fn one_handle_may_serve_several_threads() {
+    fn shared<T: Sync + Send>(handle: T) -> T {
+        handle
+    }
+    let (producer, consumer) = queue(8).unwrap();
+    let (producer, consumer) = (shared(producer), shared(consumer));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for value in 0..1_000 {
+                    while producer.try_push(value).is_err() {
+                        thread::yield_now();
+                    }
+                }
+            });
+        }
+        let sum = AtomicU64::new(0);
+        let mut popped = 0;
+        while popped < 2_000 {
+            match consumer.try_pop() {
+                Ok(value) => {
+                    popped += 1;
+                    sum.fetch_add(value, Ordering::SeqCst);
+                }
+                Err(_) => thread::yield_now(),
+            }
+        }
+        assert_eq!(sum.into_inner(), 999 * 1_000);
+    });
 }
 
 /// Runs two producers and two consumers over one ring and checks count, sum and order.
