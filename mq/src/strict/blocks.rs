@@ -337,7 +337,7 @@ impl<T> Blocks<T> {
     fn length_word(&self, cell: u64) -> (&AtomicU64, u64) {
         let offset = cell & (self.cells() - 1);
         let word = &self.header(self.block_of(cell)).lengths[(offset / LENGTH_WORD_CELLS) as usize];
-        (word, (offset / LENGTH_CELLS & (WORD_LENGTHS - 1)) * 8)
+        (word, ((offset / LENGTH_CELLS) & (WORD_LENGTHS - 1)) * 8)
     }
 
     /// The cells around `cell`, in its block at least: what a handle remembers while it works
