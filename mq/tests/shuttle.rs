@@ -31,7 +31,7 @@ use shuttle::{
 };
 
 /// Schedules of each scheduler for each model.
-const SCHEDULES: usize = 300;
+const SCHEDULES: usize = 1_500;
 /// How many changes of priority a schedule of PCT has.
 const DEPTH: usize = 3;
 const SEED: u64 = 0x5175_6f72_6174_65;
