@@ -76,11 +76,10 @@
 //! | `strict.length` | a long run's length, which may overwrite that of a run that was taken | then the head, which is seen to have moved |
 //! | `strict.count` | cells counted back, after the values were moved out | by who counts the last one |
 //! | `strict.give-back`, `strict.take` | an empty block enters the free list | it leaves it, to be filled |
-//! | `strict.hint` | a boundary | where a search for the tail begins |
-//! | `strict.claim` | the head | for a waiting producer; no data depends on it |
 //!
-//! `strict.hint` and `strict.claim` carry no data: a stale value costs a retry; what they mean to
-//! "full" and "empty" rests on SeqCst, which loom cannot weaken. The fences named
+//! The head and the hint of the tail carry no data, so that their orderings have no names: a stale
+//! value costs a retry. What they mean to "full" and "empty" rests on SeqCst accesses, which loom
+//! treats as acquire and release. The fences named
 //! `strict.publish-fence`, `strict.claim-fence` and `strict.close-fence` stand for the SeqCst
 //! swaps there. The models are in `tests/loom_strict.rs`.
 //!

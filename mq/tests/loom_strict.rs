@@ -3,6 +3,7 @@
 //! defect in turn, and expects a model to fail. Run with
 //! `RUSTFLAGS="--cfg loom" cargo test -p quorate-mq --test loom_strict --release`.
 #![cfg(loom)]
+#![allow(clippy::unwrap_used, reason = "models are functions beside their tests")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

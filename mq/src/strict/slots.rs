@@ -117,13 +117,13 @@ impl<T> Slots<T> {
 
     /// A recent boundary of runs, to begin the search for the tail at.
     pub(super) fn recent_tail(&self) -> u64 {
-        let hint = self.tail_hint.load(order("strict.hint", Ordering::Acquire));
+        let hint = self.tail_hint.load(Ordering::Acquire);
         hint.max(self.head.load(Ordering::Acquire) >> TAKEN_BITS)
     }
 
     /// Lets others begin their search at `tail`, where the caller's last run ended.
     pub(super) fn hint_tail(&self, tail: u64) {
-        self.tail_hint.store(tail, order("strict.hint", Ordering::Release));
+        self.tail_hint.store(tail, Ordering::Release);
     }
 
     #[inline(always)]
@@ -231,7 +231,7 @@ impl<T> Slots<T> {
             self.closed.store(true, Ordering::SeqCst);
             return Err(PushError::Closed(()));
         }
-        let recent = self.tail_hint.load(order("strict.hint", Ordering::Acquire));
+        let recent = self.tail_hint.load(Ordering::Acquire);
         if self.is_of_lap(word, position) {
             let length = self.run_length(word);
             let is_short = word & SHORT_MASK != 0;
@@ -363,7 +363,7 @@ impl<T> Slots<T> {
 
     #[inline(always)]
     fn move_head(&self, head: u64, next: u64) -> Result<(), u64> {
-        let ordering = order("strict.claim", Ordering::SeqCst);
+        let ordering = Ordering::SeqCst;
         self.head.compare_exchange(head, next, ordering, Ordering::Acquire)?;
         handshake_fence(&["strict.claim-fence", "strict.observe"]);
         Ok(())
