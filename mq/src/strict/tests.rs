@@ -395,7 +395,7 @@ proptest! {
 
 /// Every value arrives once, and those of one producer in order at each consumer.
 fn conserve(capacity: usize, cells: usize, threads: usize, batch: usize) {
-    let count = if cfg!(miri) { 60 } else { 4_000 };
+    let count = if cfg!(miri) { 60 } else { 1_000 };
     let (producer, consumer) = queue_with(capacity, cells, 0).unwrap();
     let producers: Vec<_> = (0..threads).map(|_| producer.clone()).collect();
     let consumers: Vec<_> = (0..threads).map(|_| consumer.clone()).collect();

@@ -36,13 +36,19 @@ const HINTS: u32 = 8;
 
 /// For how long to poll before parking: `wanted` on several cores, not at all on one.
 pub(crate) fn spin_limit(wanted: Duration) -> Duration {
-    static CORES: OnceLock<usize> = OnceLock::new();
+    // What a thread that is pinned to one core sees is not true of the others: only "several" is
+    // remembered.
+    static SEVERAL_CORES: OnceLock<()> = OnceLock::new();
     if cfg!(any(loom, shuttle)) {
         return Duration::ZERO;
     }
-    let cores =
-        *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, |count| count.get()));
-    if cores == 1 { Duration::ZERO } else { wanted }
+    if SEVERAL_CORES.get().is_none() {
+        if std::thread::available_parallelism().map_or(1, |count| count.get()) == 1 {
+            return Duration::ZERO;
+        }
+        SEVERAL_CORES.get_or_init(|| ());
+    }
+    wanted
 }
 
 /// Polls `ready` until it is true, `limit` or `deadline` passed: for waits that say nothing about
