@@ -131,6 +131,9 @@ sharable! {
         |queue: &lfqueue::AllocBoundedQueue<P>| queue.dequeue();
 }
 
+/// The stack on which queues of up to 65,536 places are made, in bytes.
+const HEAPLESS_STACK_BYTES: usize = 128 << 20;
+
 /// `heapless::mpmc::Queue` of `N` places.
 #[derive(Debug)]
 pub struct Heapless<const N: usize>;
@@ -140,7 +143,10 @@ impl<const N: usize> Sharable for Heapless<N> {
     type Queue<P: Payload> = Box<heapless::mpmc::Queue<P, N>>;
 
     fn make<P: Payload>(capacity: usize) -> Option<Self::Queue<P>> {
-        (capacity == N).then(|| Box::new(heapless::mpmc::Queue::new()))
+        // The queue holds its places inside and is made on the stack: on one that is large enough.
+        let make = || Box::new(heapless::mpmc::Queue::new());
+        let thread = std::thread::Builder::new().stack_size(HEAPLESS_STACK_BYTES);
+        (capacity == N).then(|| thread.spawn(make).ok()?.join().ok())?
     }
 
     #[inline]
