@@ -58,7 +58,7 @@
 //! | | a producer stopped | a consumer stopped | class |
 //! |---|---|---|---|
 //! | [`ring`] | hides its places: consumers come to them and no further, producers go on until the ring is full | producers come to its places and no further | not lock-free, like Vyukov's queue, crossbeam's `ArrayQueue`, and most rings that are called lock-free; but no call waits: it answers [`PopError::Busy`] |
-//! | [`strict`] | nothing | nothing; keeps a block or two of spare memory | lock-free (Herlihy and Shavit, *The Art of Multiprocessor Programming*, 3.7), without the second ring of SCQ (Nikolaev, DISC 2019) and the wide words of LCRQ (Morrison and Afek, PPoPP 2013) |
+//! | [`strict`] | nothing | nothing; keeps a block or two of spare memory | lock-free (Herlihy and Shavit, *The Art of Multiprocessor Programming*, 3.7), without the second ring of SCQ (Nikolaev, DISC 2019) and the wide words of LCRQ (Morrison and Afek, PPoPP 2013); cloning and dropping handles takes a lock that pushes and pops do not need |
 //! | [`unbounded`] | nothing; keeps the memory of a segment | the same | lock-free, the allocator apart (at the end of a segment, never while segments are reused) |
 //! | [`spsc`] | nothing: what it sent before is received | nothing until the queue is full | wait-free |
 //! | [`sharded`] | nothing; stopped in clone, drop or close: those, and the first pop after them | hides its lane, whose producer goes on until the lane is full | push wait-free, pop blocking for one lane |
