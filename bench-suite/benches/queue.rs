@@ -22,18 +22,9 @@ fn contenders() -> Vec<Contender> {
     contenders::all().into_iter().filter(worth).collect()
 }
 
-fn bounded(contender: &Contender) -> bool {
-    contender.kind != Kind::Unbounded
-}
-
 fn setup(shape: Shape, batch: usize) -> Setup {
     let (capacity, policy) = (CAPACITY, Policy::Polite);
     Setup { shape, capacity, items: 0, policy, batch, idle_consumer: false }
-}
-
-fn label(contender: &Contender) -> String {
-    let bound = if bounded(contender) { "" } else { ", unbounded" };
-    format!("{}{bound}", contender.name)
 }
 
 fn group<'a>(
@@ -53,7 +44,7 @@ fn alone(criterion: &mut Criterion) {
     for (name, burst) in [("queue/pair", 1), ("queue/burst", BURST)] {
         let mut group = group(criterion, name);
         for contender in contenders() {
-            group.bench_function(label(&contender), |bencher| {
+            group.bench_function(contender.name, |bencher| {
                 bencher.iter_custom(|items| {
                     let rounds = items.div_ceil(burst);
                     let done = (contender.alone)(CAPACITY, burst, rounds).expect("it opens");
@@ -71,7 +62,7 @@ fn streams(criterion: &mut Criterion) {
     for shape in STREAMS {
         let setup = setup(shape, 1);
         for contender in contenders().iter().filter(|one| (one.offers)(&setup)) {
-            group.bench_function(format!("{}/{shape}", label(contender)), |bencher| {
+            group.bench_function(format!("{}/{shape}", contender.name), |bencher| {
                 bencher.iter_custom(|items| {
                     let setup = Setup { items, policy: contender.policy, ..setup };
                     let done = (contender.streams[0])(&setup).expect("it opens");
@@ -91,7 +82,7 @@ fn batches(criterion: &mut Criterion) {
             let setup = setup(shape, batch);
             for contender in contenders().iter().filter(|one| (one.offers)(&setup)) {
                 let Some(run) = contender.batches else { continue };
-                let name = format!("{}/{batch} at once/{shape}", label(contender));
+                let name = format!("{}/{batch} at once/{shape}", contender.name);
                 group.bench_function(name, |bencher| {
                     bencher.iter_custom(|items| {
                         let done = run(&Setup { items, policy: contender.policy, ..setup })
@@ -111,7 +102,7 @@ fn round_trips(criterion: &mut Criterion) {
     let mut group = group(criterion, "queue/round-trip");
     let waits = |one: &Contender| matches!(one.policy, Policy::Spin | Policy::Blocking);
     for contender in contenders::all().into_iter().filter(|one| waits(one) && !one.full_only) {
-        let name = format!("{}/{}", label(&contender), contender.policy.name());
+        let name = format!("{}/{}", contender.name, contender.policy.name());
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|rounds| {
                 let times = (contender.round_trips)(contender.policy, rounds, Duration::ZERO)

@@ -184,6 +184,16 @@ mod tests {
     }
 
     #[test]
+    fn no_two_trials_share_a_cell() {
+        for plan in [plan_headline(&FULL).unwrap(), plan_matrix(&FULL).unwrap()] {
+            let mut cells: Vec<&Cell> = plan.trials.iter().map(|trial| &trial.cell).collect();
+            cells.sort();
+            let shared = cells.windows(2).find(|pair| pair[0] == pair[1]);
+            assert!(shared.is_none(), "{shared:?}");
+        }
+    }
+
+    #[test]
     fn peers_are_named_with_their_versions() {
         assert_eq!(peers().len(), 13);
         assert!(peers().values().all(|version| version.contains('.')));

@@ -34,7 +34,7 @@ pub type Run = fn(&Setup) -> Option<Streamed>;
 /// A queue with a way to wait, as functions compiled for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Contender {
-    /// The queue; ours start with [`OURS`].
+    /// The queue; ours start with [`OURS`]. With the policy it tells rows of one scenario apart.
     pub name: &'static str,
     /// How its callers wait.
     pub policy: Policy,
@@ -74,7 +74,7 @@ pub fn all() -> Vec<Contender> {
     list.ours::<ours::ShardedAhead>("mq sharded, read-ahead 64", Sharded);
     list.waits_batches::<ours::Channel>("mq channel", Channel);
     list.waits::<ours::StrictChannel>("mq channel over strict", Channel);
-    list.waits::<ours::UnboundedChannel>("mq channel", Unbounded);
+    list.waits::<ours::UnboundedChannel>("mq channel, unbounded", Unbounded);
 
     list.tries::<Shared<peers::CrossbeamArray>>("crossbeam ArrayQueue", Bounded);
     list.tries::<Shared<peers::ConcurrentBounded>>("concurrent-queue", Bounded);
@@ -97,15 +97,16 @@ pub fn all() -> Vec<Contender> {
     list.waits_batches::<peers::BatchChannel>("batch-channel", Channel);
 
     list.tries::<Shared<peers::CrossbeamSeg>>("crossbeam SegQueue", Unbounded);
-    list.tries::<Shared<peers::ConcurrentUnbounded>>("concurrent-queue", Unbounded);
-    list.tries_batches::<Shared<Locked<false>>>("parking_lot VecDeque", Unbounded).full_only();
-    list.waits::<peers::CrossbeamUnbounded>("crossbeam channel", Unbounded);
-    list.waits::<peers::CrossfireUnbounded>("crossfire", Unbounded);
-    list.waits::<peers::KanalUnbounded>("kanal", Unbounded);
-    list.waits::<peers::FlumeUnbounded>("flume", Unbounded);
-    list.waits::<peers::AsyncChannelUnbounded>("async-channel", Unbounded);
+    list.tries::<Shared<peers::ConcurrentUnbounded>>("concurrent-queue, unbounded", Unbounded);
+    list.tries_batches::<Shared<Locked<false>>>("parking_lot VecDeque, unbounded", Unbounded)
+        .full_only();
+    list.waits::<peers::CrossbeamUnbounded>("crossbeam channel, unbounded", Unbounded);
+    list.waits::<peers::CrossfireUnbounded>("crossfire, unbounded", Unbounded);
+    list.waits::<peers::KanalUnbounded>("kanal, unbounded", Unbounded);
+    list.waits::<peers::FlumeUnbounded>("flume, unbounded", Unbounded);
+    list.waits::<peers::AsyncChannelUnbounded>("async-channel, unbounded", Unbounded);
     list.waits::<peers::StdUnbounded>("std channel", Unbounded);
-    list.waits::<peers::TokioUnbounded>("tokio mpsc", Unbounded);
+    list.waits::<peers::TokioUnbounded>("tokio mpsc, unbounded", Unbounded);
     list.0
 }
 
