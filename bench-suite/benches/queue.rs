@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use quorate_bench::experiment::queue::contenders::{self, Contender, Kind};
+use quorate_bench::experiment::queue::contenders::{self, Contender};
 use quorate_bench::experiment::queue::payload::Received;
 use quorate_bench::experiment::queue::scenario::{BURST, CAPACITY, SHAPES};
 use quorate_bench::experiment::queue::waiting::Policy;
