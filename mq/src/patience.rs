@@ -2,8 +2,9 @@
 //! handle, for callers of the `try_` forms.
 //!
 //! What always holds: a wait is bounded (one round takes a few microseconds, or one yield), and
-//! from the fifth fruitless round on each one gives the core away, so that a waiter never keeps a
-//! peer from running for longer than about ten microseconds.
+//! from the third fruitless round on each one gives the core away, and from the first on while
+//! other threads wait for it, so that a waiter never keeps a peer from running for longer than
+//! about ten microseconds.
 //! Left to others: parking (the channels do), and what is waited for.
 //!
 //! # Why staying away is fast
@@ -26,11 +27,13 @@ pub const STREAMING_MIN: u32 = 8;
 pub const SHORT_BURSTS_MAX: u32 = 4;
 /// How often a waiting handle in request and response tries what a long wait brings.
 pub const PROBE_EVERY: u32 = 256;
-/// The first wait of a streaming handle; the second and third are twice and four times as long.
+/// The first wait of a streaming handle; the second is twice as long.
 pub const AWAY: Duration = Duration::from_micros(2);
 /// Fruitless waits in a row that keep the core; later ones yield it.
-pub const HOT_ROUNDS: u32 = 4;
+pub const HOT_ROUNDS: u32 = 2;
 
+/// A yield that took longer than this let another thread run.
+const CROWDED_YIELD: Duration = Duration::from_micros(1);
 /// Looks of one round in request and response, with a spin-loop hint between two.
 const LOOKS: u32 = 64;
 /// Spin-loop hints between two looks at the clock: a hint takes 10 to 140 cycles.
@@ -80,12 +83,21 @@ pub struct Patience {
     streaming: u32,
     /// Looks in the round of `after_failure`.
     looks: u32,
+    /// Whether the last yield let another thread run: then somebody needs the core more.
+    crowded: bool,
 }
 
 impl Patience {
     /// The patience of a handle that has seen nothing yet: it polls tightly.
     pub const fn new() -> Self {
-        Self { successes: 0, failures: 0, short_waits: 0, streaming: 0, looks: 0 }
+        Self {
+            successes: 0,
+            failures: 0,
+            short_waits: 0,
+            streaming: 0,
+            looks: 0,
+            crowded: false,
+        }
     }
 
     /// Tells of one call that pushed or popped something.
@@ -114,13 +126,17 @@ impl Patience {
     /// Waits one round after a failure; in request and response until `ready`, which should look
     /// at as little as it can (`looks_filled`, `looks_free`).
     ///
-    /// Takes up to about a microsecond in request and response, up to four times [`AWAY`] when
+    /// Takes up to about a microsecond in request and response, up to twice [`AWAY`] when
     /// streaming, or one yield. The caller tries again whatever the reason for the return.
     #[inline(never)]
     pub fn wait(&mut self, mut ready: impl FnMut() -> bool) {
         let away = self.next_round();
-        if cfg!(any(loom, shuttle)) || self.failures > HOT_ROUNDS {
+        if cfg!(any(loom, shuttle)) {
             yield_now();
+        } else if self.crowded || self.failures > HOT_ROUNDS {
+            let before = Instant::now();
+            yield_now();
+            self.crowded = before.elapsed() > CROWDED_YIELD;
         } else if let Some(away) = away {
             stay_away(away);
         } else {
@@ -152,7 +168,7 @@ impl Patience {
         }
         self.failures = self.failures.saturating_add(1);
         if self.is_streaming() {
-            Some(AWAY * (1 << (self.failures - 1).min(2)))
+            Some(AWAY * (1 << (self.failures - 1).min(1)))
         } else if self.short_waits >= PROBE_EVERY {
             self.short_waits = 0;
             Some(AWAY)
@@ -179,8 +195,8 @@ mod tests {
         patience.after_success();
         assert_eq!(patience.next_round(), None);
         (0..STREAMING_MIN).for_each(|_| patience.after_success());
-        let rounds: Vec<_> = (0..3).map(|_| patience.next_round()).collect();
-        assert_eq!(rounds, [Some(AWAY), Some(AWAY * 2), Some(AWAY * 4)]);
+        let rounds: Vec<_> = (0..2).map(|_| patience.next_round()).collect();
+        assert_eq!(rounds, [Some(AWAY), Some(AWAY * 2)]);
         assert!(patience.is_streaming());
         for bursts in 1..=SHORT_BURSTS_MAX {
             patience.after_success();
