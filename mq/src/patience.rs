@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use crate::sync::{spin_loop, yield_now};
 
 /// Successful calls between two failures from which on they count as a stream.
-pub const STREAMING_MIN: u32 = 8;
+pub const STREAMING_MIN: u32 = 24;
 /// How many short bursts in a row end the state of streaming.
 pub const SHORT_BURSTS_MAX: u32 = 4;
 /// How often a waiting handle in request and response tries what a long wait brings.
