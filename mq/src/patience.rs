@@ -90,14 +90,7 @@ pub struct Patience {
 impl Patience {
     /// The patience of a handle that has seen nothing yet: it polls tightly.
     pub const fn new() -> Self {
-        Self {
-            successes: 0,
-            failures: 0,
-            short_waits: 0,
-            streaming: 0,
-            looks: 0,
-            crowded: false,
-        }
+        Self { successes: 0, failures: 0, short_waits: 0, streaming: 0, looks: 0, crowded: false }
     }
 
     /// Tells of one call that pushed or popped something.

@@ -1,3 +1,5 @@
+//! Tests of the unbounded queue alone: order, segments, reuse, close, drops, conservation under threads.
+
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
