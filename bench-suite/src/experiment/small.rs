@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_mq::batcher::BatchPolicy;
-use quorate_runtime::ClusterConfig;
+use quorate_runtime::{ClusterConfig, QueueKind};
 use quorate_smr::Protocol;
 use quorate_smr::machine::Checksum;
 
@@ -26,7 +26,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "small",
     title: "Small commands",
     question: "What does agreement itself cost, with and without batching?",
-    method: "Commands of 16 bytes into a state machine that only keeps a checksum, one client, all replies delivered, messages between replicas as values, journals in memory. The floor is the same state machine unreplicated behind the same queues, sessions and journal. One command in a slot, 512 of them in flight: the client still gathers its requests into messages. One by one: every request is a message of its own as well.",
+    method: "Commands of 16 bytes into a state machine that only keeps a checksum, one client, all replies delivered, messages between replicas as values, journals in memory. The floor is the same state machine unreplicated behind the same queues, sessions and journal. One command in a slot, 512 of them in flight: the client still gathers its requests into messages. One by one: every request is a message of its own as well. Strict queues: requests reach the replicas through the queue that is lock-free in the strict sense instead of the run-stamped ring.",
     on_request: false,
     plan: plan_small,
 };
@@ -52,6 +52,10 @@ pub enum Gathering {
     OneByOne,
     /// At most so many commands in a slot.
     AtMost(usize),
+    /// The default, over queues that are lock-free in the strict sense.
+    BatchingStrict,
+    /// One command in a slot, over these queues.
+    SingleStrict,
 }
 
 impl Configure for Gathering {
@@ -59,11 +63,14 @@ impl Configure for Gathering {
         let bytes = WINDOW_SINGLE * config.batching.bytes_max();
         let single = || BatchPolicy::single().with_window(WINDOW_SINGLE, bytes);
         let policy = match self {
-            Self::Batching => Ok(BatchPolicy::adaptive()),
-            Self::Single | Self::OneByOne => single(),
+            Self::Batching | Self::BatchingStrict => Ok(BatchPolicy::adaptive()),
+            Self::Single | Self::SingleStrict | Self::OneByOne => single(),
             Self::AtMost(count) => BatchPolicy::adaptive().with_count_max(*count),
         };
         config.batching = policy.expect("batch sizes and windows here are above zero");
+        if matches!(self, Self::BatchingStrict | Self::SingleStrict) {
+            config.queues.kind = QueueKind::Strict;
+        }
         if *self == Self::OneByOne {
             config.client.chunk_requests = 1;
         }
@@ -114,6 +121,8 @@ fn plan_small(effort: &Effort) -> Result<Plan, BenchError> {
         ("batching", Gathering::Batching),
         ("one-command-in-a-slot", Gathering::Single),
         ("one-by-one", Gathering::OneByOne),
+        ("batching-strict-queues", Gathering::BatchingStrict),
+        ("one-command-in-a-slot-strict-queues", Gathering::SingleStrict),
     ];
     let cell = |(variant, gathering): (&str, Gathering)| {
         (variant.to_owned(), SMALL.name.to_owned(), gathering)
