@@ -1,5 +1,11 @@
-//! The kinds of faults, and how often each was injected.
+//! The kinds of faults, how often each was injected, and which of them were spared.
+//!
+//! Whatever draws a fault asks [`Faults::strikes`] before it carries it out. So every fault of a run
+//! has a name, its kind and its number among those of its kind ([`FaultId`]), and a run can be
+//! repeated with some of them left out: that is how a failing run is reduced to the few faults that
+//! it takes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Declares the kinds with their names in reports.
@@ -123,6 +129,57 @@ impl FaultCounts {
     /// The kinds that were injected, with their counts.
     pub fn injected(&self) -> impl Iterator<Item = (FaultKind, u64)> {
         FaultKind::ALL.iter().map(|kind| (*kind, self.of(*kind))).filter(|(_, count)| *count > 0)
+    }
+}
+
+/// One fault of a run: the `number`-th of its kind that was drawn, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FaultId {
+    /// The kind.
+    pub kind: FaultKind,
+    /// Its number among those of its kind, in the order in which they were drawn.
+    pub number: u64,
+}
+
+/// The faults of one run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    counts: FaultCounts,
+    drawn: FaultCounts,
+    spared: BTreeSet<FaultId>,
+}
+
+impl Faults {
+    /// The faults of a run in which those in `spared` do not take place.
+    pub(crate) fn sparing(spared: BTreeSet<FaultId>) -> Self {
+        Self { spared, ..Self::default() }
+    }
+
+    /// Whether the fault of `kind` that was just drawn takes place; counts it if so. If not, the
+    /// caller goes on as though the dice had spared it.
+    pub(crate) fn strikes(&mut self, kind: FaultKind) -> bool {
+        let strikes = self.permits(kind);
+        if strikes {
+            self.counts.add(kind);
+        }
+        strikes
+    }
+
+    /// As [`Faults::strikes`], for a fault that is counted where it is carried out.
+    pub(crate) fn permits(&mut self, kind: FaultKind) -> bool {
+        let id = FaultId { kind, number: self.drawn.of(kind) };
+        self.drawn.add(kind);
+        !self.spared.contains(&id)
+    }
+
+    /// Counts what follows from another fault, or from what the plan says about a replica.
+    pub(crate) const fn note(&mut self, kind: FaultKind) {
+        self.counts.add(kind);
+    }
+
+    /// How often each kind took place.
+    pub(crate) fn into_counts(self) -> FaultCounts {
+        self.counts
     }
 }
 

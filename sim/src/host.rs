@@ -218,8 +218,10 @@ impl<P: Inspect> World<P> {
         if plan.sync_extra_ns > 0 {
             takes += self.disk_dice.long_tail(plan.sync_extra_ns);
         }
-        if self.phase == Phase::Faults && self.disk_dice.chance(plan.slow_ppm) {
-            self.faults.add(FaultKind::SlowDisk);
+        if self.phase == Phase::Faults
+            && self.disk_dice.chance(plan.slow_ppm)
+            && self.faults.strikes(FaultKind::SlowDisk)
+        {
             takes += self.disk_dice.below(plan.slow_ns);
         }
         let (incarnation, upto) = (node.incarnation, node.disk.appended());
@@ -234,7 +236,10 @@ impl<P: Inspect> World<P> {
             return self.crash(index, FaultKind::CrashWithinSync);
         }
         let errors = self.plan.disk.error_ppm;
-        if self.phase == Phase::Faults && self.disk_dice.chance(errors) {
+        if self.phase == Phase::Faults
+            && self.disk_dice.chance(errors)
+            && self.faults.permits(FaultKind::SyncError)
+        {
             // A failed sync is final: the journal is poisoned, the replica stops.
             return self.crash(index, FaultKind::SyncError);
         }
@@ -306,7 +311,7 @@ impl<P: Inspect> World<P> {
         }
         if !running.apply_scheduled {
             running.apply_scheduled = true;
-            self.faults.add(FaultKind::SlowApply);
+            self.faults.note(FaultKind::SlowApply);
             let at = self.now_ns + self.host_dice.long_tail(self.plan.apply_lag_ns);
             let incarnation = node.incarnation;
             self.queue.push(at, Event::Apply { node: index, incarnation });

@@ -60,7 +60,7 @@ mod traffic;
 mod violation;
 mod world;
 
-pub use fault::{FaultCounts, FaultKind};
+pub use fault::{FaultCounts, FaultId, FaultKind};
 pub use inspect::Inspect;
 pub use options::{Adjust, Options};
 pub use outcome::{Outcome, simulate, simulate_traced};

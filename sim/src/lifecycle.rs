@@ -65,7 +65,7 @@ impl<P: Inspect> World<P> {
         if self.nodes[index].running.is_none() {
             return Ok(());
         }
-        self.faults.add(kind);
+        self.faults.note(kind);
         let node = &mut self.nodes[index];
         let kept = self.nemesis_dice.index(node.disk.pending() + 1);
         let loss = node.disk.crash(kept, |record| {
@@ -86,10 +86,10 @@ impl<P: Inspect> World<P> {
         let (id, incarnation) = (node.id, node.incarnation);
         self.note(|| format!("{id} crashes ({kind}): of its pending steps {loss:?}"));
         if loss.lost > 0 {
-            self.faults.add(FaultKind::LostSteps);
+            self.faults.note(FaultKind::LostSteps);
         }
         match loss.torn_refused {
-            Some(true) => self.faults.add(FaultKind::TornTail),
+            Some(true) => self.faults.note(FaultKind::TornTail),
             Some(false) => {
                 let detail = format!("{id}: a torn record was taken for a whole one");
                 return Err(broken(invariants::CORRUPTION_REFUSED, detail));

@@ -57,18 +57,15 @@ impl<P: Inspect> World<P> {
         self.schedule_trouble(trouble);
         match trouble {
             Trouble::Crash => {
-                if let Some(victim) = self.victim() {
+                if let Some(victim) = self.victim()
+                    && self.faults.permits(FaultKind::Crash)
+                {
                     return self.crash(victim, FaultKind::Crash);
                 }
             }
             Trouble::CrashWithinStep => {
                 if let Some(victim) = self.victim() {
-                    if self.nemesis_dice.chance(500_000) {
-                        self.nodes[victim].crash_within_sync = true;
-                    } else {
-                        let effects = self.nemesis_dice.below(12) as u32;
-                        self.nodes[victim].crash_after_effects = Some(effects);
-                    }
+                    self.crash_soon(victim);
                 }
             }
             Trouble::Pause => self.pause(),
@@ -76,6 +73,18 @@ impl<P: Inspect> World<P> {
             Trouble::Transfer => return self.transfer(),
         }
         Ok(())
+    }
+
+    /// Lets a node crash within its next sync, or between two of its next effects.
+    fn crash_soon(&mut self, victim: usize) {
+        if self.nemesis_dice.chance(500_000) {
+            self.nodes[victim].crash_within_sync = self.faults.permits(FaultKind::CrashWithinSync);
+            return;
+        }
+        let effects = self.nemesis_dice.below(12) as u32;
+        if self.faults.permits(FaultKind::CrashWithinStep) {
+            self.nodes[victim].crash_after_effects = Some(effects);
+        }
     }
 
     /// A running, honest node; often the leader.
@@ -90,7 +99,10 @@ impl<P: Inspect> World<P> {
     /// A node begins to lead: perhaps it will not for long.
     pub(crate) fn hunt(&mut self, node: usize) {
         let plan = &self.plan.nemesis;
-        if self.phase == Phase::Faults && self.nemesis_dice.chance(plan.hunt_ppm) {
+        if self.phase == Phase::Faults
+            && self.nemesis_dice.chance(plan.hunt_ppm)
+            && self.faults.permits(FaultKind::Hunt)
+        {
             let at = self.now_ns + self.nemesis_dice.below(plan.hunt_ns);
             let incarnation = self.nodes[node].incarnation;
             self.queue.push(at, Event::Hunt { node, incarnation });
@@ -102,7 +114,7 @@ impl<P: Inspect> World<P> {
         if self.phase != Phase::Faults || self.nodes[index].incarnation != incarnation {
             return Ok(());
         }
-        self.faults.add(FaultKind::Hunt);
+        self.faults.note(FaultKind::Hunt);
         if self.nemesis_dice.chance(500_000) {
             return self.crash(index, FaultKind::Crash);
         }
@@ -123,10 +135,9 @@ impl<P: Inspect> World<P> {
 
     fn pause(&mut self) {
         let Some(victim) = self.victim() else { return };
-        if self.nodes[victim].paused.is_some() {
+        if self.nodes[victim].paused.is_some() || !self.faults.strikes(FaultKind::Pause) {
             return;
         }
-        self.faults.add(FaultKind::Pause);
         self.pauses += 1;
         let pause = self.pauses;
         let length = self.nemesis_dice.long_tail(self.plan.nemesis.pause.length_ns);
@@ -152,7 +163,7 @@ impl<P: Inspect> World<P> {
         let node = &mut self.nodes[index];
         let Some(waiting) = node.paused.take() else { return };
         if node.old_clock.is_some() {
-            self.faults.add(FaultKind::OldClock);
+            self.faults.note(FaultKind::OldClock);
         }
         // A tick that came due meanwhile is scheduled again, behind what waited.
         node.tick_at = u64::MAX;
@@ -172,14 +183,16 @@ impl<P: Inspect> World<P> {
         if count < 2 {
             return;
         }
-        self.network.mend();
         let kind = *self.nemesis_dice.pick(&[
             FaultKind::Partition,
             FaultKind::Partition,
             FaultKind::OneWayPartition,
             FaultKind::PartialPartition,
         ]);
-        self.faults.add(kind);
+        if !self.faults.strikes(kind) {
+            return;
+        }
+        self.network.mend();
         let mut side = self.nemesis_dice.between(1, (1 << count) - 1);
         if self.nemesis_dice.chance(AT_LEADER_PPM)
             && let Some(leader) = self.leader()
@@ -216,7 +229,9 @@ impl<P: Inspect> World<P> {
     fn transfer(&mut self) -> Check {
         let Some(leader) = self.leader() else { return Ok(()) };
         let to = ReplicaId(self.nemesis_dice.index(self.replicas) as u8);
-        self.faults.add(FaultKind::Transfer);
+        if !self.faults.strikes(FaultKind::Transfer) {
+            return Ok(());
+        }
         self.note(|| format!("an operator asks r{leader} to hand over to {to}"));
         if self.nodes[leader].paused.is_some() {
             return Ok(());

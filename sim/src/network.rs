@@ -5,7 +5,7 @@
 use quorate_smr::{ReplicaId, ReplicaSet};
 
 use crate::dice::Dice;
-use crate::fault::{FaultCounts, FaultKind};
+use crate::fault::{FaultKind, Faults};
 use crate::plan::NetworkPlan;
 
 /// What becomes of one message: the delays after which copies arrive, at most two.
@@ -46,39 +46,39 @@ impl Network {
         from: ReplicaId,
         to: ReplicaId,
         bytes: usize,
-        faults: &mut FaultCounts,
+        faults: &mut Faults,
     ) -> Fate {
         if self.cut[usize::from(from.0)].contains(to) {
-            faults.add(FaultKind::Cut);
+            faults.note(FaultKind::Cut);
             return [None, None];
         }
         let queueing = self.transmission(now_ns, from, bytes);
         if self.healed {
             return [Some(queueing + self.delay()), None];
         }
-        if self.dice.chance(self.plan.loss_ppm) {
-            faults.add(FaultKind::Loss);
+        if self.dice.chance(self.plan.loss_ppm) && faults.strikes(FaultKind::Loss) {
             return [None, None];
         }
         let mut delay = queueing + self.delay();
-        if self.dice.chance(self.plan.reorder_ppm) {
-            faults.add(FaultKind::Reorder);
+        if self.dice.chance(self.plan.reorder_ppm) && faults.strikes(FaultKind::Reorder) {
             delay += self.dice.below(self.plan.reorder_ns);
         }
-        if !self.dice.chance(self.plan.duplicate_ppm) {
+        let twice = self.dice.chance(self.plan.duplicate_ppm);
+        if !twice || !faults.strikes(FaultKind::Duplicate) {
             return [Some(delay), None];
         }
-        faults.add(FaultKind::Duplicate);
         let behind = self.delay() + self.dice.below(self.plan.reorder_ns / 4);
         [Some(delay), Some(delay + behind)]
     }
 
     /// Flips bits of `frame` in one message out of many; whether it did.
-    pub(crate) fn corrupt(&mut self, frame: &mut [u8], faults: &mut FaultCounts) -> bool {
+    pub(crate) fn corrupt(&mut self, frame: &mut [u8], faults: &mut Faults) -> bool {
         if self.healed || frame.is_empty() || !self.dice.chance(self.plan.corrupt_ppm) {
             return false;
         }
-        faults.add(FaultKind::Corruption);
+        if !faults.strikes(FaultKind::Corruption) {
+            return false;
+        }
         // A burst within four bytes: what CRC-32C promises to notice, whatever the frame's length.
         let start = self.dice.index(frame.len());
         let burst = (self.dice.word() as u32 | 1).to_le_bytes();

@@ -1,9 +1,11 @@
 //! What a run is asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quorate_smr::protocol::Protocol;
 
+use crate::fault::FaultId;
 use crate::plan::Plan;
 
 /// Changes a configuration or a plan that was drawn.
@@ -28,6 +30,8 @@ pub struct Options<P: Protocol> {
     pub count_bytes: bool,
     /// Whether the trace hash covers the content of messages, not only their order.
     pub hash_messages: bool,
+    /// Faults that the dice draw and that are left out all the same.
+    pub spared: BTreeSet<FaultId>,
 }
 
 impl<P: Protocol> Options<P> {
@@ -43,6 +47,7 @@ impl<P: Protocol> Options<P> {
             byzantine: true,
             count_bytes: false,
             hash_messages: false,
+            spared: BTreeSet::new(),
         }
     }
 }

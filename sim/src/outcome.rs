@@ -123,7 +123,7 @@ fn conclude<P: Inspect>(world: World<P>, violation: Option<Violation>) -> Outcom
         leaders: world.book.leaders.count(),
         latencies_ns: world.counters.latencies_ns,
         history: world.history.into_operations(),
-        faults: world.faults,
+        faults: world.faults.into_counts(),
         check_gave_up: world.counters.gave_up_check,
         trace_hash: world.trace_hash.value(),
     }

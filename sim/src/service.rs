@@ -115,8 +115,10 @@ impl<P: Inspect> World<P> {
             Doing::Opening => self.ask_elsewhere(client),
             Doing::Asking { .. } => {
                 let give_up = self.plan.load.give_up_ppm;
-                if self.phase == Phase::Faults && self.clients[client].dice.chance(give_up) {
-                    self.faults.add(FaultKind::GaveUp);
+                if self.phase == Phase::Faults
+                    && self.clients[client].dice.chance(give_up)
+                    && self.faults.strikes(FaultKind::GaveUp)
+                {
                     self.note(|| format!("client {client} gives up"));
                     self.finish(client, false);
                 } else {
@@ -201,15 +203,10 @@ impl<P: Inspect> World<P> {
     }
 
     fn send_request(&mut self, node: usize, request: &Request) {
-        let copies = if self.phase == Phase::Faults
+        let twice = self.phase == Phase::Faults
             && self.host_dice.chance(self.plan.network.duplicate_ppm)
-        {
-            self.faults.add(FaultKind::Duplicate);
-            2
-        } else {
-            1
-        };
-        for _ in 0..copies {
+            && self.faults.strikes(FaultKind::Duplicate);
+        for _ in 0..1 + u8::from(twice) {
             if let Some(delay) = self.client_delay() {
                 let request = Box::new(request.clone());
                 self.queue.push(self.now_ns + delay, Event::Request { node, request });

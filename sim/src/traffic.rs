@@ -61,11 +61,8 @@ impl<P: Inspect> World<P> {
         let node = &mut self.nodes[index];
         let lie = P::lie(&node.auth, to, message, &mut node.lies, &mut self.host_dice);
         let sealed = match lie {
-            Some(lie) => {
-                self.faults.add(FaultKind::Lie);
-                lie
-            }
-            None => node.auth.seal(to, message.clone()),
+            Some(lie) if self.faults.strikes(FaultKind::Lie) => lie,
+            _ => node.auth.seal(to, message.clone()),
         };
         self.send_sealed(index, to, sealed, image);
     }
@@ -102,8 +99,9 @@ impl<P: Inspect> World<P> {
         match self.nodes[index].byzantine {
             Some(Behaviour::Replay) => self.replay(index, to, &parcel),
             Some(Behaviour::Forge) if self.host_dice.chance(MISCHIEF_PPM) => {
-                if let Some(forged) = forge::<P>(&parcel, &mut self.host_dice) {
-                    self.faults.add(FaultKind::Forge);
+                if let Some(forged) = forge::<P>(&parcel, &mut self.host_dice)
+                    && self.faults.strikes(FaultKind::Forge)
+                {
                     self.dispatch(to, forged, bytes, 0);
                     return;
                 }
@@ -178,7 +176,7 @@ impl<P: Inspect> World<P> {
             _ => return false,
         };
         if silent {
-            self.faults.add(kind);
+            self.faults.note(kind);
         }
         silent
     }
@@ -194,10 +192,9 @@ impl<P: Inspect> World<P> {
         let node = &self.nodes[index];
         let batch = node.other_batch.clone().unwrap_or_else(|| Batch::empty(node.setup.group));
         let Some(other) = P::equivocate(message, node.id, &batch) else { return false };
-        if other == *message {
+        if other == *message || !self.faults.strikes(FaultKind::Equivocate) {
             return false;
         }
-        self.faults.add(FaultKind::Equivocate);
         let receivers = to.receivers(node.id, node.setup.members);
         for receiver in receivers.iter() {
             let lie = self.host_dice.chance(500_000);
@@ -216,10 +213,9 @@ impl<P: Inspect> World<P> {
         if old.len() > REPLAYS_MAX {
             old.pop_front();
         }
-        if self.host_dice.chance(MISCHIEF_PPM) {
+        if self.host_dice.chance(MISCHIEF_PPM) && self.faults.strikes(FaultKind::Replay) {
             let place = self.host_dice.index(self.nodes[index].old_messages.len());
             let (to, parcel) = self.nodes[index].old_messages[place].clone();
-            self.faults.add(FaultKind::Replay);
             let later = self.host_dice.below(WHIM_NS);
             self.dispatch(to, parcel, 0, later);
         }
@@ -295,8 +291,10 @@ impl<P: Inspect> World<P> {
     /// The delay of a message between a client and a replica; `None` when it is lost.
     pub(crate) fn client_delay(&mut self) -> Option<u64> {
         let (min, extra) = self.plan.client_delay_ns;
-        if self.phase == Phase::Faults && self.host_dice.chance(self.plan.network.loss_ppm) {
-            self.faults.add(FaultKind::Loss);
+        if self.phase == Phase::Faults
+            && self.host_dice.chance(self.plan.network.loss_ppm)
+            && self.faults.strikes(FaultKind::Loss)
+        {
             return None;
         }
         Some(min + if extra > 0 { self.host_dice.long_tail(extra) } else { 0 })

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::event::{Event, Trouble};
-use crate::fault::{FaultCounts, FaultKind};
+use crate::fault::{FaultKind, Faults};
 use crate::fold::Fold;
 use crate::history::History;
 use crate::inspect::Inspect;
@@ -87,7 +87,7 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) host_dice: Dice,
     pub(crate) book: Book,
     pub(crate) history: History,
-    pub(crate) faults: FaultCounts,
+    pub(crate) faults: Faults,
     pub(crate) counters: Counters,
     pub(crate) phase: Phase,
     pub(crate) trace_hash: Fold,
@@ -130,7 +130,7 @@ impl<P: Inspect> World<P> {
             host_dice: Dice::new(seed, part::HOST),
             book: Book::default(),
             history: History::default(),
-            faults: FaultCounts::default(),
+            faults: Faults::sparing(options.spared.clone()),
             counters: Counters::default(),
             phase: Phase::Faults,
             trace_hash: Fold::default(),
@@ -160,7 +160,7 @@ impl<P: Inspect> World<P> {
         for (replica, behaviour) in self.plan.byzantine.clone() {
             if behaviour == Behaviour::Twins {
                 self.add_node(ReplicaId(replica), Some(behaviour), Some(1));
-                self.faults.add(FaultKind::Twin);
+                self.faults.note(FaultKind::Twin);
             }
         }
     }
@@ -171,8 +171,8 @@ impl<P: Inspect> World<P> {
         let drift_max = self.plan.nemesis.drift_ppm;
         let mut drift = 0;
         if drift_max > 0 {
-            drift = self.nemesis_dice.below(2 * drift_max.unsigned_abs()) as i64 - drift_max;
-            self.faults.add(FaultKind::Drift);
+            let drawn = self.nemesis_dice.below(2 * drift_max.unsigned_abs()) as i64 - drift_max;
+            drift = if self.faults.strikes(FaultKind::Drift) { drawn } else { 0 };
         }
         let offset = self.nemesis_dice.between(0, 1000) * MS;
         self.nodes.push(Node {
