@@ -23,9 +23,11 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`plan`] | what one run is made of; the swarm |
+//! | [`turbulence`], [`graphs`] | its rougher part; graphs of partial connectivity |
 //! | [`invariants`] | what must always hold, one file each |
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
+//! | [`door`] | what a replica refuses before its protocol sees it |
 //! | [`lincheck`] | the linearizability checker |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
 
@@ -35,13 +37,17 @@ pub mod byzantine;
 pub mod campaign;
 mod client;
 mod clock;
+mod damage;
 pub mod dice;
 mod disk;
+pub mod door;
 mod event;
 pub mod fault;
 mod fold;
+pub mod graphs;
 mod history;
 mod host;
+mod inbox;
 pub mod inspect;
 pub mod invariants;
 mod lifecycle;
@@ -56,7 +62,10 @@ mod queue;
 pub mod registry;
 mod service;
 mod snapshots;
+mod storm;
+mod surge;
 mod traffic;
+pub mod turbulence;
 mod violation;
 mod world;
 

@@ -1,6 +1,7 @@
 //! Requests of clients, at the replica and at the client.
 
 use quorate_smr::auth::Authenticator;
+use quorate_smr::batch::BATCH_HEADER_BYTES;
 use quorate_smr::protocol::{Input, Reads};
 use quorate_smr::session::ReplyStatus;
 use quorate_smr::{Batch, ClientId, Command, ReadId, Reason, RequestSeq};
@@ -11,7 +12,8 @@ use crate::fault::FaultKind;
 use crate::history::decode_answer;
 use crate::inspect::Inspect;
 use crate::invariants;
-use crate::node::ReadWait;
+use crate::lincheck::KvCall;
+use crate::node::{BATCH_REQUESTS_MAX, READS_MAX, ReadWait};
 use crate::plan::MS;
 use crate::violation::{Check, broken};
 use crate::world::{Phase, World};
@@ -30,7 +32,12 @@ impl<P: Inspect> World<P> {
     pub(crate) fn serve(&mut self, index: usize, request: Request) -> Check {
         let node = &mut self.nodes[index];
         let Some(running) = &mut node.running else { return Ok(()) };
+        self.counters.requests += 1;
         if request.indexed_read {
+            if running.reads.len() + running.ready_reads.len() >= READS_MAX {
+                self.refuse_busy(index, request.client, request.seq);
+                return Ok(());
+            }
             let id = ReadId(running.next_read);
             running.next_read += 1;
             let wait =
@@ -44,8 +51,19 @@ impl<P: Inspect> World<P> {
             self.counters.refused_at_the_edge += 1;
             return Ok(());
         }
+        let bytes = command.encoded_bytes();
+        let bytes_max = P::batch_bytes_max(&self.config) - BATCH_HEADER_BYTES;
+        let is_full = running.inbox.len() >= BATCH_REQUESTS_MAX
+            || !running.inbox.is_empty() && running.inbox_bytes + bytes > bytes_max;
+        if is_full {
+            self.refuse_busy(index, request.client, request.seq);
+            return Ok(());
+        }
+        // A client waits for one answer at a time; what it waited for before was given up.
+        running.waiting.retain(|_, client| *client != request.client);
         running.waiting.insert((request.id, request.seq), request.client);
         running.inbox.push(request);
+        running.inbox_bytes += bytes;
         if self.plan.load.linger_ns == 0 {
             let incarnation = node.incarnation;
             return self.flush(index, incarnation);
@@ -67,6 +85,7 @@ impl<P: Inspect> World<P> {
             return Ok(());
         }
         running.flush_scheduled = false;
+        running.inbox_bytes = 0;
         for request in running.inbox.drain(..) {
             let (payload, auth) = (request.payload.as_slice(), request.proof.as_slice());
             let command = Command { client: request.id, seq: request.seq, payload, auth };
@@ -130,6 +149,7 @@ impl<P: Inspect> World<P> {
 
     fn next_request(&mut self, index: usize) {
         let enough = match self.phase {
+            _ if let Some(enough) = self.surged_enough(index) => enough,
             Phase::Faults => {
                 let share = if self.clients[index].reader { READER_SHARE } else { 1 };
                 self.clients[index].completed >= self.plan.load.requests * share
@@ -151,7 +171,13 @@ impl<P: Inspect> World<P> {
             client.doing = Doing::Opening;
             self.book.issued.issue(request.id, request.seq, &request.payload);
         } else {
-            let wish = client.wish(&self.plan.load);
+            let mut wish = client.wish(&self.plan.load);
+            if let KvCall::Put(value) = &mut wish.call
+                && let Some(bytes) = client.draw_huge(&self.plan.turbulence)
+                && self.faults.strikes(FaultKind::HugeCommand)
+            {
+                value.resize(value.len() + bytes, b'.');
+            }
             let ordered = client.dice.chance(self.plan.load.ordered_read_ppm);
             let indexed_read = wish.is_read() && !ordered && P::READS == Reads::Indexed;
             let request = client.prepare(wish.encode(), indexed_read);
@@ -345,6 +371,7 @@ impl<P: Inspect> World<P> {
         client.completed += 1;
         client.completed_healed += u64::from(answered && healed);
         let think = if client.reader { think / READER_SHARE } else { think };
+        let think = if client.surges_until.is_some() { 0 } else { think };
         let wait = if think > 0 { client.dice.long_tail(think) } else { 0 };
         self.arm_client(index, wait);
     }

@@ -4,12 +4,14 @@
 use std::hash::Hash;
 use std::rc::Rc;
 
-use quorate_smr::auth::Authenticator;
+use quorate_smr::auth::{AuthError, Authenticator};
 use quorate_smr::executor::describe_snapshot;
 use quorate_smr::protocol::{Input, To};
 use quorate_smr::{Batch, ReplicaId, wire};
 
 use crate::byzantine::{Behaviour, forge};
+use crate::damage::Damage;
+use crate::door::{check_peer, open_frame};
 use crate::event::{Content, Event, Parcel};
 use crate::fault::FaultKind;
 use crate::fold::Fold;
@@ -17,7 +19,7 @@ use crate::inspect::{Inspect, Sealed};
 use crate::invariants;
 use crate::node::{OPENED_MAX, Opened, REPLAYS_MAX};
 use crate::plan::MS;
-use crate::violation::{Check, broken};
+use crate::violation::{Check, Violation, broken};
 use crate::world::{Phase, World};
 
 /// How long a Byzantine replica treats the same peers in the same way, in nanoseconds.
@@ -85,7 +87,7 @@ impl<P: Inspect> World<P> {
         } else {
             Content::Sealed(sealed)
         };
-        let parcel = Parcel { from, content, snapshot: image, corrupted: false };
+        let parcel = Parcel { from, content, snapshot: image, damage: None };
         for receiver in receivers.iter() {
             self.counters.message_bytes += bytes as u64;
             self.send_parcel(index, receiver, parcel.clone(), bytes);
@@ -125,9 +127,9 @@ impl<P: Inspect> World<P> {
             };
             if let Content::Frame(frame) = &mut parcel.content {
                 let mut changed = frame.as_ref().clone();
-                if self.network.corrupt(&mut changed, &mut self.faults) {
+                parcel.damage = self.network.damage(&mut changed, &mut self.faults);
+                if parcel.damage.is_some() {
                     *frame = Rc::new(changed);
-                    parcel.corrupted = true;
                 }
             }
             let at = now + later + delay;
@@ -227,22 +229,9 @@ impl<P: Inspect> World<P> {
         if node.running.is_none() {
             return Ok(());
         }
-        let sealed = match parcel.content {
-            Content::Sealed(sealed) => sealed,
-            Content::Frame(frame) => match wire::decode(&frame, node.setup.cluster) {
-                Ok(_) if parcel.corrupted => {
-                    let detail = format!("{} took a corrupted frame for a message", node.id);
-                    return Err(broken(invariants::CORRUPTION_REFUSED, detail));
-                }
-                Ok((header, sealed)) if header.from == parcel.from => sealed,
-                _ => {
-                    self.counters.refused_at_the_edge += 1;
-                    return Ok(());
-                }
-            },
-        };
-        let Some(message) = self.open(index, parcel.from, sealed) else {
-            self.counters.refused_at_the_edge += 1;
+        let Some(message) =
+            self.open_at_the_door(index, parcel.from, parcel.content, parcel.damage)?
+        else {
             return Ok(());
         };
         let node = &self.nodes[index];
@@ -264,11 +253,44 @@ impl<P: Inspect> World<P> {
         self.handle(index, Input::SnapshotArrived { from, message, snapshot })
     }
 
+    /// Checks what arrives; `None` when it is refused, which is counted.
+    fn open_at_the_door(
+        &mut self,
+        index: usize,
+        from: ReplicaId,
+        content: Content<P>,
+        damage: Option<Damage>,
+    ) -> Result<Option<P::Message>, Box<Violation>> {
+        let setup = &self.nodes[index].setup;
+        let opened = check_peer(setup, from).and_then(|()| match content {
+            Content::Sealed(sealed) => Ok(sealed),
+            Content::Frame(frame) => open_frame::<P>(&frame, from, setup),
+        });
+        let id = setup.replica;
+        if opened.is_ok() && damage.is_some() {
+            let detail = format!("{id} took a damaged frame for a message: {damage:?}");
+            return Err(broken(invariants::CORRUPTION_REFUSED, detail));
+        }
+        match opened.and_then(|sealed| Ok(self.open(index, from, sealed)?)) {
+            Ok(message) => Ok(Some(message)),
+            Err(error) => {
+                self.counters.refused_at_the_edge += 1;
+                self.counters.refusals.count(&error);
+                Ok(None)
+            }
+        }
+    }
+
     /// Checks a message's proof; the result for a costly one is remembered for retransmissions.
-    fn open(&mut self, index: usize, from: ReplicaId, sealed: Sealed<P>) -> Option<P::Message> {
+    fn open(
+        &mut self,
+        index: usize,
+        from: ReplicaId,
+        sealed: Sealed<P>,
+    ) -> Result<P::Message, AuthError> {
         let node = &mut self.nodes[index];
         if !P::is_costly(&sealed) {
-            return node.auth.open(from, sealed).ok();
+            return node.auth.open(from, sealed);
         }
         let mut fold = Fold::default();
         sealed.hash(&mut fold);
@@ -278,14 +300,14 @@ impl<P: Inspect> World<P> {
             .iter()
             .find(|known| known.hash == hash && known.from == from && known.sealed == sealed);
         if let Some(known) = known {
-            return Some(known.message.clone());
+            return Ok(known.message.clone());
         }
-        let message = node.auth.open(from, sealed.clone()).ok()?;
+        let message = node.auth.open(from, sealed.clone())?;
         node.opened.push_back(Opened { hash, from, sealed, message: message.clone() });
         if node.opened.len() > OPENED_MAX {
             node.opened.pop_front();
         }
-        Some(message)
+        Ok(message)
     }
 
     /// The delay of a message between a client and a replica; `None` when it is lost.

@@ -14,6 +14,7 @@ use quorate_smr::auth::Authenticator;
 use quorate_smr::{Batch, Digest, Protocol, ReplicaId, Slot, To};
 
 use crate::dice::Dice;
+use crate::turbulence::Illness;
 
 /// A message as its sender sealed it.
 pub type Sealed<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Message>>::Sealed;
@@ -73,6 +74,19 @@ pub trait Inspect: Protocol {
     #[must_use]
     fn tolerated(_config: &Self::Config, replicas: usize) -> usize {
         Self::faults(replicas)
+    }
+
+    /// The largest batch that a replica with this configuration takes up, in bytes.
+    #[must_use]
+    fn batch_bytes_max(_config: &Self::Config) -> usize {
+        1 << 20
+    }
+
+    /// Whether the others of a group of `replicas` make progress and converge although one replica
+    /// suffers from `illness` for good. Where not, a run cuts it off instead.
+    #[must_use]
+    fn endures(_config: &Self::Config, _replicas: usize, _illness: Illness) -> bool {
+        true
     }
 
     /// What the replica has promised so far.

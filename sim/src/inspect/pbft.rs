@@ -49,6 +49,10 @@ impl Inspect for Pbft {
         }
     }
 
+    fn batch_bytes_max(config: &PbftConfig) -> usize {
+        config.batch_bytes_max
+    }
+
     fn memory(&self) -> PbftMemory {
         PbftMemory { view: self.view() }
     }

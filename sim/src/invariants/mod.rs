@@ -97,6 +97,6 @@ pub(crate) struct Book {
     pub(crate) entries: Entries,
 }
 
-pub(crate) use bounded::check_bounded;
+pub(crate) use bounded::{check_bounded, check_host};
 pub(crate) use leader_completeness::check_complete;
 pub(crate) use promise::check_promise;
