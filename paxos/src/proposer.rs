@@ -134,6 +134,8 @@ impl Paxos {
         }
         if let Some(next) = next {
             preparing.pages.insert(peer, next);
+            preparing.progress(now, config);
+            self.election.yield_to(now);
             effects.send(To::One(peer), Message::Prepare { ballot, from: next });
         } else {
             preparing.pages.remove(&peer);

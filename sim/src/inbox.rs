@@ -16,9 +16,9 @@ use crate::violation::Check;
 use crate::world::{Phase, World};
 
 /// Messages of peers that wait at a busy replica.
-pub(crate) const PEER_INBOX_MAX: usize = 256;
+pub(crate) const PEER_INBOX_MAX: usize = 128;
 /// Requests of clients that wait at a busy replica.
-pub(crate) const CLIENT_INBOX_MAX: usize = 64;
+pub(crate) const CLIENT_INBOX_MAX: usize = 16;
 /// Events that wait at a process that stands still; further messages and requests are dropped.
 pub(crate) const PAUSED_EVENTS_MAX: usize = 4096;
 /// Inputs of peers that are taken before a client's turn comes, while both wait.

@@ -23,6 +23,8 @@ const REFUSED_WAIT_NS: (u64, u64) = (2 * MS, 40 * MS);
 
 /// How many more requests a client makes that only reads.
 const READER_SHARE: u64 = 4;
+/// How often a client is told that a replica is busy before it asks another one.
+const BUSY_ATTEMPTS: u32 = 16;
 /// How often a client doubles its patience.
 const BACKOFF_DOUBLINGS_MAX: u32 = 3;
 
@@ -291,6 +293,10 @@ impl<P: Inspect> World<P> {
                 client.guess = usize::from(leader.0) % replicas;
             }
             Reason::NotLeader { .. } => client.guess = (from + 1) % replicas,
+            // A deposed leader that does not know it may be busy for ever.
+            Reason::Busy if client.attempts.is_multiple_of(BUSY_ATTEMPTS) => {
+                client.guess = (from + 1) % replicas;
+            }
             Reason::Busy | Reason::Invalid => {}
             Reason::Unsupported => {
                 if let Doing::Asking { wish, indexed_read, .. } = &mut client.doing {

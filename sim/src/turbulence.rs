@@ -260,13 +260,14 @@ fn draw_processes(dice: &mut Dice, drawn: &mut Turbulence, replicas: usize) {
 }
 
 fn draw_load(dice: &mut Dice, drawn: &mut Turbulence) {
-    drawn.surge = now_and_then(dice, 80_000, (400, 1500), (20, 250));
+    drawn.surge = now_and_then(dice, 120_000, (400, 1500), (20, 250));
     drawn.surge_clients = dice.between(8, SURGE_CLIENTS_MAX) as usize;
     if dice.chance(60_000) {
         drawn.huge_ppm = dice.between(20_000, 300_000) as u32;
         drawn.huge_bytes = dice.between(1 << 10, HUGE_BYTES_MAX) as usize;
     }
-    if dice.chance(150_000) {
+    // A surge alone meets replicas that are infinitely fast.
+    if dice.chance(if drawn.surge.is_on() { 500_000 } else { 100_000 }) {
         drawn.service_ns = dice.between(MS / 1000, MS / 5);
     }
 }

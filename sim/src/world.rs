@@ -289,6 +289,9 @@ impl<P: Inspect> World<P> {
             self.schedule_trouble(trouble);
         }
         self.schedule_storms();
+        if self.plan.turbulence.slow_replica.is_some() {
+            self.faults.note(FaultKind::SlowReplica);
+        }
         self.queue.push(self.plan.faults_ns, Event::FaultsEnd);
         Ok(())
     }
