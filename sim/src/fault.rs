@@ -177,6 +177,11 @@ impl Faults {
         self.counts.add(kind);
     }
 
+    /// How often `kind` took place.
+    pub(crate) const fn count(&self, kind: FaultKind) -> u64 {
+        self.counts.of(kind)
+    }
+
     /// How often each kind took place.
     pub(crate) fn into_counts(self) -> FaultCounts {
         self.counts

@@ -99,8 +99,7 @@ impl<P: Inspect> World<P> {
                 if node.byzantine.is_none() {
                     self.check_entries(index, &record)?;
                 }
-                self.write(index, Step::Append(record));
-                Ok(())
+                self.write(index, Step::Append(record))
             }
             Effect::Compact { slot, records } => {
                 let Some(image) = running.snapshots.get(&slot).cloned() else {
@@ -109,8 +108,7 @@ impl<P: Inspect> World<P> {
                 };
                 running.snapshots.retain(|held, _| *held >= slot);
                 self.note(|| format!("{} compacts its journal to {slot}", index_name(index)));
-                self.write(index, Step::Replace(image, records));
-                Ok(())
+                self.write(index, Step::Replace(image, records))
             }
             Effect::InstallSnapshot { snapshot, records } => self.install(index, snapshot, records),
             Effect::Commit { slot, batch } => self.commit(index, slot, batch),
@@ -198,13 +196,17 @@ impl<P: Inspect> World<P> {
     }
 
     /// Hands a durable step to the disk.
-    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) {
+    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) -> Check {
         let node = &mut self.nodes[index];
         node.disk.write(step);
         if let Some(running) = &mut node.running {
             let lsn = running.gate.step();
             assert_eq!(lsn, node.disk.appended(), "gate and disk count the same steps");
         }
+        if self.crashes_at_this_write(index) {
+            return self.crash(index, FaultKind::CrashWithinStep);
+        }
+        Ok(())
     }
 
     fn start_sync(&mut self, index: usize) {

@@ -27,6 +27,7 @@
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
 //! | [`lincheck`] | the linearizability checker |
+//! | [`scene`] | scripted runs: named scenarios, step by step |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
 
 #![forbid(unsafe_code)]
@@ -54,6 +55,7 @@ mod outcome;
 pub mod plan;
 mod queue;
 pub mod registry;
+pub mod scene;
 mod service;
 mod snapshots;
 mod traffic;
@@ -65,4 +67,5 @@ pub use inspect::Inspect;
 pub use options::{Adjust, Options};
 pub use outcome::{Outcome, simulate, simulate_traced};
 pub use plan::Plan;
+pub use scene::Scene;
 pub use violation::Violation;

@@ -67,7 +67,8 @@ impl<P: Inspect> World<P> {
         }
         self.faults.note(kind);
         let node = &mut self.nodes[index];
-        let kept = self.nemesis_dice.index(node.disk.pending() + 1);
+        let scripted = self.script.as_mut().and_then(|script| script.crash_keeps.take());
+        let kept = scripted.unwrap_or_else(|| self.nemesis_dice.index(node.disk.pending() + 1));
         let loss = node.disk.crash(kept, |record| {
             // The record that was being written when the power went: its frame is cut short.
             let (setup, mut frame) = (&node.setup, Vec::new());

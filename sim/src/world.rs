@@ -24,6 +24,7 @@ use crate::node::Node;
 use crate::options::Options;
 use crate::plan::{MS, Plan};
 use crate::queue::EventQueue;
+use crate::scene::Script;
 use crate::violation::{Check, Violation, broken};
 
 /// The most events of a run; one that needs more is a message storm.
@@ -99,6 +100,8 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) count_bytes: bool,
     pub(crate) hash_messages: bool,
     pub(crate) bytes: Vec<u8>,
+    /// What a scene holds back; `None` in every run of the swarm.
+    pub(crate) script: Option<Box<Script<P>>>,
 }
 
 impl<P: Inspect> World<P> {
@@ -142,6 +145,7 @@ impl<P: Inspect> World<P> {
             count_bytes: options.count_bytes,
             hash_messages: options.hash_messages,
             bytes: Vec::new(),
+            script: None,
             plan,
         };
         world.add_nodes();
@@ -232,21 +236,32 @@ impl<P: Inspect> World<P> {
     fn run_events(&mut self) -> Check {
         self.begin()?;
         while self.phase != Phase::Done {
-            let Some((at_ns, event)) = self.queue.pop() else {
-                return Err(broken(invariants::PROGRESS, "nothing is left to happen".into()));
-            };
-            self.now_ns = at_ns;
-            self.counters.events += 1;
-            if self.counters.events > EVENTS_MAX {
-                let detail = format!("{EVENTS_MAX} events were not enough");
-                return Err(broken(invariants::NO_RUNAWAY, detail));
-            }
-            self.take(event)?;
+            self.next_event()?;
         }
         self.check_history()
     }
 
-    fn begin(&mut self) -> Check {
+    /// Lets the next event happen.
+    pub(crate) fn next_event(&mut self) -> Check {
+        let Some((at_ns, event)) = self.queue.pop() else {
+            return Err(broken(invariants::PROGRESS, "nothing is left to happen".into()));
+        };
+        self.now_ns = at_ns;
+        self.counters.events += 1;
+        if self.counters.events > EVENTS_MAX {
+            let detail = format!("{EVENTS_MAX} events were not enough");
+            return Err(broken(invariants::NO_RUNAWAY, detail));
+        }
+        if self.script.is_none() {
+            return self.take(event);
+        }
+        match self.intercept(event) {
+            Some(event) => self.take(event),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn begin(&mut self) -> Check {
         for node in 0..self.nodes.len() {
             self.start(node)?;
         }
@@ -394,7 +409,7 @@ impl<P: Inspect> World<P> {
         self.book.acknowledged.survive(last)
     }
 
-    fn check_history(&mut self) -> Check {
+    pub(crate) fn check_history(&mut self) -> Check {
         match check_kv(self.history.operations(), CHECK_LIMITS) {
             KvVerdict::Linearizable => Ok(()),
             KvVerdict::GaveUp { .. } => {
@@ -411,7 +426,7 @@ impl<P: Inspect> World<P> {
     }
 
     /// Who stands where, for a report of a cluster that does not get on.
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         use std::fmt::Write as _;
         let mut text = String::new();
         for node in &self.nodes {
