@@ -47,6 +47,7 @@ use crate::invariants;
 use crate::options::Options;
 use crate::outcome::caught;
 use crate::plan::{MS, Plan};
+use crate::trace::TraceEvent;
 use crate::violation::{Check, Violation};
 use crate::world::{Phase, World};
 
@@ -107,9 +108,9 @@ impl<P: Inspect> SceneBuilder<P> {
         };
         let lines = Rc::new(RefCell::new(VecDeque::new()));
         let sink = Rc::clone(&lines);
-        let trace = move |line: &str| {
+        let trace = move |event: &TraceEvent| {
             let mut lines = sink.borrow_mut();
-            lines.push_back(line.to_owned());
+            lines.push_back(event.to_string());
             if lines.len() > TRACE_LINES_MAX {
                 lines.pop_front();
             }
