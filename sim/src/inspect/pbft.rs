@@ -55,6 +55,25 @@ impl Inspect for Pbft {
         }
     }
 
+    fn label(message: &Message) -> String {
+        match message {
+            Message::Request(proposal) => format!("Request x{}", proposal.batch().count()),
+            Message::PrePrepare { view, slot, .. } => format!("PrePrepare {view} {slot}"),
+            Message::Prepare { view, slot, .. } => format!("Prepare {view} {slot}"),
+            Message::Commit { view, slot, .. } => format!("Commit {view} {slot}"),
+            Message::Checkpoint(checkpoint) => format!("Checkpoint {}", checkpoint.slot),
+            Message::Stable(certificate) => format!("Stable {}", certificate.slot),
+            Message::ViewChange(change) => format!("ViewChange {}", change.content.view),
+            Message::NewView(new_view) => format!("NewView {}", new_view.content.view),
+            Message::Status(report) => format!("Status {} {}", report.view, report.committed),
+            Message::Claims { first, digests } => format!("Claims {first} +{}", digests.len()),
+            Message::Fetch { slot, .. } => format!("Fetch {slot}"),
+            Message::Body { slot, .. } => format!("Body {slot}"),
+            Message::FetchState { slot } => format!("FetchState {slot}"),
+            Message::Snapshot(certificate) => format!("Snapshot {}", certificate.slot),
+        }
+    }
+
     fn memory(&self) -> PbftMemory {
         PbftMemory { view: self.view() }
     }
