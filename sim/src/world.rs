@@ -203,7 +203,6 @@ impl<P: Inspect> World<P> {
             crash_after_effects: None,
             crash_within_sync: false,
             lies: std::collections::BTreeMap::new(),
-            opened: std::collections::VecDeque::new(),
             old_messages: std::collections::VecDeque::new(),
             other_batch: None,
         });

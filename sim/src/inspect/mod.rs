@@ -136,13 +136,6 @@ pub trait Inspect: Protocol {
         None
     }
 
-    /// Whether opening `sealed` is costly (signatures), so that the simulator should remember the
-    /// result for retransmissions. Opening is a pure function; remembering changes nothing.
-    #[must_use]
-    fn is_costly(_sealed: &Sealed<Self>) -> bool {
-        false
-    }
-
     /// The proposal `message` of the replica `from` with `batch` in place of what it proposes;
     /// `None` when it proposes nothing.
     fn equivocate(

@@ -13,6 +13,11 @@ use quorate_smr::{Batch, Digest, GroupId, ReplicaId, Slot, To};
 use super::{Entry, Inspect, Told, Value};
 use crate::dice::Dice;
 
+thread_local! {
+    /// Shared by the runs on one thread: it changes nothing but their speed.
+    static MEMO: SignatureMemo = SignatureMemo::new();
+}
+
 /// The view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PbftMemory {
@@ -33,7 +38,7 @@ impl Inspect for Pbft {
         let timeout_ms = dice.between(100, 400);
         let batch_bytes_max = *dice.pick(&[16 << 10, 1 << 20]);
         PbftConfig {
-            memo: Some(SignatureMemo::new()),
+            memo: Some(MEMO.with(SignatureMemo::clone)),
             clients_max: 64,
             checkpoint_interval,
             window: checkpoint_interval * dice.between(2, 5),
@@ -123,17 +128,6 @@ impl Inspect for Pbft {
             _ => return None,
         };
         Some(auth.seal_wire(to, wire))
-    }
-
-    fn is_costly(sealed: &Sealed) -> bool {
-        matches!(
-            sealed.wire,
-            Wire::Checkpoint(_)
-                | Wire::Stable(_)
-                | Wire::ViewChange(_)
-                | Wire::NewView(_)
-                | Wire::Snapshot(_)
-        )
     }
 
     fn equivocate(message: &Message, _from: ReplicaId, batch: &Batch) -> Option<Message> {
