@@ -14,6 +14,7 @@ use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
 use crate::invariants::{self, check_bounded, check_complete, check_promise};
+use crate::trace::Mark;
 use crate::violation::{Check, broken};
 use crate::world::{Phase, World};
 
@@ -92,7 +93,9 @@ impl<P: Inspect> World<P> {
                         format!("{} sends the snapshot at {slot}, which it has not", node.id);
                     return Err(broken(invariants::CONTRACT, detail));
                 };
-                self.note(|| format!("{} sends its snapshot at {slot} to {to}", index_name(index)));
+                self.note_at(index, Mark::Detail, || {
+                    format!("sends its snapshot at {slot} to {to}")
+                });
                 self.transmit(index, To::One(to), message, Some(image))
             }
             Effect::Append { record } => {
@@ -108,7 +111,7 @@ impl<P: Inspect> World<P> {
                     return Err(broken(invariants::CONTRACT, detail));
                 };
                 running.snapshots.retain(|held, _| *held >= slot);
-                self.note(|| format!("{} compacts its journal to {slot}", index_name(index)));
+                self.note_at(index, Mark::Noted, || format!("compacts to {slot}"));
                 self.write(index, Step::Replace(image, records));
                 Ok(())
             }
@@ -148,8 +151,9 @@ impl<P: Inspect> World<P> {
                 self.take_snapshots(index)
             }
             Effect::RoleChanged { role, epoch, leader } => {
-                self.note(|| {
-                    format!("{} is {role:?} in epoch {epoch}, leader {leader:?}", index_name(index))
+                self.note_at(index, Mark::Role(role), || {
+                    let leader = leader.map_or_else(|| "none".into(), |leader| leader.to_string());
+                    format!("is {role:?} in epoch {epoch}, leader {leader}")
                 });
                 Ok(())
             }
@@ -306,14 +310,16 @@ impl<P: Inspect> World<P> {
         }
         running.committed = slot;
         running.to_apply.push_back((slot, batch));
+        let incarnation = node.incarnation;
+        self.note_at(index, Mark::Committed(slot), || format!("commits {slot}"));
         if self.plan.apply_lag_ns == 0 {
             return self.apply(index);
         }
+        let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         if !running.apply_scheduled {
             running.apply_scheduled = true;
             self.faults.note(FaultKind::SlowApply);
             let at = self.now_ns + self.host_dice.long_tail(self.plan.apply_lag_ns);
-            let incarnation = node.incarnation;
             self.queue.push(at, Event::Apply { node: index, incarnation });
         }
         Ok(())
@@ -420,6 +426,7 @@ impl<P: Inspect> World<P> {
         if self.is_silenced(index, None) {
             return;
         }
+        self.note_at(index, Mark::Request, || format!("answers client {client}, {seq}"));
         if let Some(delay) = self.client_delay() {
             self.queue.push(self.now_ns + delay, Event::Reply { client, reply: Box::new(reply) });
         }
@@ -439,11 +446,6 @@ impl<P: Inspect> World<P> {
             self.reply(index, wait.client, ClientId::NONE, wait.seq, Answer::Read { payload });
         }
     }
-}
-
-/// The node's name in traces.
-pub(crate) fn index_name(index: usize) -> String {
-    format!("r{index}")
 }
 
 fn begins_to_lead(before: &Status, now: &Status) -> bool {

@@ -32,6 +32,8 @@ pub struct Options<P: Protocol> {
     pub hash_messages: bool,
     /// Faults that the dice draw and that are left out all the same.
     pub spared: BTreeSet<FaultId>,
+    /// If given, these faults take place and no others that the dice draw.
+    pub kept: Option<BTreeSet<FaultId>>,
 }
 
 impl<P: Protocol> Options<P> {
@@ -48,6 +50,7 @@ impl<P: Protocol> Options<P> {
             count_bytes: false,
             hash_messages: false,
             spared: BTreeSet::new(),
+            kept: None,
         }
     }
 }

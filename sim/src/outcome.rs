@@ -9,6 +9,7 @@ use crate::inspect::Inspect;
 use crate::invariants;
 use crate::lincheck::KvOperation;
 use crate::options::Options;
+use crate::trace::TraceEvent;
 use crate::violation::Violation;
 use crate::world::{TraceSink, World};
 
@@ -41,6 +42,9 @@ pub struct Outcome {
     pub history: Vec<KvOperation>,
     /// The faults injected.
     pub faults: FaultCounts,
+    /// The faults that the dice drew, whether or not they took place: the numbers below these name
+    /// the faults of this run ([`crate::FaultId`]). Consequences of other faults are not among them.
+    pub drawn: FaultCounts,
     /// Whether the linearizability checker ran into its limit.
     pub check_gave_up: bool,
     /// A hash over every event and every step's result.
@@ -60,9 +64,19 @@ pub fn simulate<P: Inspect>(options: &Options<P>, seed: u64) -> Outcome {
 pub fn simulate_traced<P: Inspect>(
     options: &Options<P>,
     seed: u64,
-    trace: impl FnMut(&str) + 'static,
+    mut trace: impl FnMut(&str) + 'static,
 ) -> Outcome {
-    run(options, seed, Some(Box::new(trace)))
+    simulate_told(options, seed, move |event| trace(&event.to_string()))
+}
+
+/// As [`simulate`], with everything that happens told to `watch`.
+#[must_use]
+pub fn simulate_told<P: Inspect>(
+    options: &Options<P>,
+    seed: u64,
+    watch: impl FnMut(&TraceEvent) + 'static,
+) -> Outcome {
+    run(options, seed, Some(Box::new(watch)))
 }
 
 thread_local! {
@@ -110,6 +124,7 @@ fn run<P: Inspect>(options: &Options<P>, seed: u64, trace: Option<TraceSink>) ->
 }
 
 fn conclude<P: Inspect>(world: World<P>, violation: Option<Violation>) -> Outcome {
+    let (faults, drawn) = world.faults.into_counts();
     Outcome {
         seed: world.seed,
         violation,
@@ -123,7 +138,8 @@ fn conclude<P: Inspect>(world: World<P>, violation: Option<Violation>) -> Outcom
         leaders: world.book.leaders.count(),
         latencies_ns: world.counters.latencies_ns,
         history: world.history.into_operations(),
-        faults: world.faults.into_counts(),
+        faults,
+        drawn,
         check_gave_up: world.counters.gave_up_check,
         trace_hash: world.trace_hash.value(),
     }

@@ -24,6 +24,7 @@ use crate::node::Node;
 use crate::options::Options;
 use crate::plan::{MS, Plan};
 use crate::queue::EventQueue;
+use crate::trace::{Happening, Mark, TraceEvent};
 use crate::violation::{Check, Violation, broken};
 
 /// The most events of a run; one that needs more is a message storm.
@@ -69,8 +70,8 @@ pub(crate) type ClientSide<P> = <<P as quorate_smr::Protocol>::Auth as Authentic
     <P as quorate_smr::Protocol>::Message,
 >>::Client;
 
-/// The receiver of trace lines.
-pub(crate) type TraceSink = Box<dyn FnMut(&str)>;
+/// The receiver of the trace.
+pub(crate) type TraceSink = Box<dyn FnMut(&TraceEvent)>;
 
 /// One run.
 pub(crate) struct World<P: Inspect> {
@@ -92,6 +93,8 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) phase: Phase,
     pub(crate) trace_hash: Fold,
     pub(crate) trace: Option<TraceSink>,
+    /// The message that is being sent, in a few words; empty when nobody watches.
+    pub(crate) label: String,
     pub(crate) config: P::Config,
     pub(crate) effects: Effects<P::Message, P::Record>,
     pub(crate) partition: u64,
@@ -130,11 +133,12 @@ impl<P: Inspect> World<P> {
             host_dice: Dice::new(seed, part::HOST),
             book: Book::default(),
             history: History::default(),
-            faults: Faults::sparing(options.spared.clone()),
+            faults: Faults::new(options.spared.clone(), options.kept.clone()),
             counters: Counters::default(),
             phase: Phase::Faults,
             trace_hash: Fold::default(),
             trace,
+            label: String::new(),
             config,
             effects: Effects::new(),
             partition: 0,
@@ -247,6 +251,10 @@ impl<P: Inspect> World<P> {
     }
 
     fn begin(&mut self) -> Check {
+        if self.trace.is_some() {
+            let nodes = self.nodes.iter().map(|node| node.id).collect();
+            self.tell(|| Happening::Begin { nodes });
+        }
         for node in 0..self.nodes.len() {
             self.start(node)?;
         }
@@ -451,11 +459,20 @@ impl<P: Inspect> World<P> {
             .map(|(_, index)| index)
     }
 
-    /// Writes a line of the trace, if someone reads it.
-    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+    /// Tells what happened to the whole group, if someone watches.
+    pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
+        self.tell(|| Happening::World { text: text() });
+    }
+
+    /// Tells what happened at a node, if someone watches.
+    pub(crate) fn note_at(&mut self, node: usize, mark: Mark, text: impl FnOnce() -> String) {
+        self.tell(|| Happening::Node { node, mark, text: text() });
+    }
+
+    /// Tells what happened, if someone watches.
+    pub(crate) fn tell(&mut self, what: impl FnOnce() -> Happening) {
         if let Some(trace) = &mut self.trace {
-            let (ms, line) = (self.now_ns as f64 / 1e6, line());
-            trace(&format!("{ms:>12.4} ms  {line}"));
+            trace(&TraceEvent { at_ns: self.now_ns, what: what() });
         }
     }
 }

@@ -75,6 +75,13 @@ pub trait Inspect: Protocol {
         Self::faults(replicas)
     }
 
+    /// The message in a few words, for a chart: what it is, and the numbers that matter.
+    #[must_use]
+    fn label(message: &Self::Message) -> String {
+        let text = format!("{message:?}");
+        text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+    }
+
     /// What the replica has promised so far.
     fn memory(&self) -> Self::Memory;
 
