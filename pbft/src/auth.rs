@@ -74,8 +74,8 @@ impl PbftAuth {
             None => Err(RecoverError::Config(format!("no key shared with {member}"))),
         };
         let ring = KeyRing {
-            signer: Signer::from_seed(&keys.signing_seed),
-            public: PublicKeys::new(group, &keys)?,
+            signer: Signer::from_seed(&keys.signing_seed, config.memo.clone()),
+            public: PublicKeys::new(group, &keys, config.memo.clone())?,
             peers: group.members().iter().map(peer_key).collect::<Result<_, _>>()?,
             clients: keys.clients.clone(),
             secret: match config.keys {

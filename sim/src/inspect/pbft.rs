@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_pbft::{
-    Message, NewView, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignedNewView,
+    Message, NewView, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignatureMemo, SignedNewView,
     SignedViewChange, View, ViewChange, Wire,
 };
 use quorate_smr::{Batch, Digest, GroupId, ReplicaId, Slot, To};
@@ -33,6 +33,7 @@ impl Inspect for Pbft {
         let timeout_ms = dice.between(100, 400);
         let batch_bytes_max = *dice.pick(&[16 << 10, 1 << 20]);
         PbftConfig {
+            memo: Some(SignatureMemo::new()),
             clients_max: 64,
             checkpoint_interval,
             window: checkpoint_interval * dice.between(2, 5),
