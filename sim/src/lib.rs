@@ -34,6 +34,7 @@
 
 pub mod byzantine;
 pub mod campaign;
+pub mod chart;
 mod client;
 mod clock;
 pub mod dice;
