@@ -58,11 +58,12 @@ mod service;
 mod snapshots;
 mod traffic;
 mod violation;
+mod witness;
 mod world;
 
 pub use fault::{FaultCounts, FaultId, FaultKind};
 pub use inspect::Inspect;
-pub use options::{Adjust, Options};
+pub use options::{Adjust, Options, Tamper};
 pub use outcome::{Outcome, simulate, simulate_traced};
 pub use plan::Plan;
 pub use violation::Violation;

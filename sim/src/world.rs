@@ -17,11 +17,11 @@ use crate::fault::{FaultKind, Faults};
 use crate::fold::Fold;
 use crate::history::History;
 use crate::inspect::Inspect;
-use crate::invariants::{self, Book, Told};
+use crate::invariants::{self, Acknowledgements, Book, Told};
 use crate::lincheck::{KvVerdict, Limits, check_kv};
 use crate::network::Network;
 use crate::node::Node;
-use crate::options::Options;
+use crate::options::{Options, Tamper};
 use crate::plan::{MS, Plan};
 use crate::queue::EventQueue;
 use crate::violation::{Check, Violation, broken};
@@ -93,6 +93,7 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) trace_hash: Fold,
     pub(crate) trace: Option<TraceSink>,
     pub(crate) config: P::Config,
+    pub(crate) tamper: Option<Tamper>,
     pub(crate) effects: Effects<P::Message, P::Record>,
     pub(crate) partition: u64,
     pub(crate) pauses: u64,
@@ -136,6 +137,7 @@ impl<P: Inspect> World<P> {
             trace_hash: Fold::default(),
             trace,
             config,
+            tamper: options.tamper.clone(),
             effects: Effects::new(),
             partition: 0,
             pauses: 0,
@@ -182,6 +184,7 @@ impl<P: Inspect> World<P> {
             clock: Clock::new(offset, drift),
             disk: Disk::new(),
             told: Told::default(),
+            acknowledged: Acknowledgements::default(),
             promised: 0,
             byzantine,
             twin,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_raft::{Raft, RaftConfig, Record, Term};
+use quorate_raft::{Message, Raft, RaftConfig, Record, Term};
 use quorate_smr::{Batch, ReplicaId, Slot};
 
 use super::{Entry, Inspect, Value};
@@ -65,6 +65,28 @@ impl Inspect for Raft {
         if let Record::Entry { slot, term, batch } = record {
             note(Entry { slot: *slot, epoch: term.0, value: Value::Batch(batch.clone()) });
         }
+    }
+
+    const CHAINED_LOG: bool = true;
+
+    fn epoch_at(&self, slot: Slot) -> Option<u64> {
+        self.term_at(slot).map(|term| term.0)
+    }
+
+    fn acknowledges(message: &Message) -> Option<Slot> {
+        if let Message::Appended { upto, .. } = message { Some(*upto) } else { None }
+    }
+
+    fn is_promise(message: &Message) -> bool {
+        match message {
+            Message::Vote { pre, .. } => !pre,
+            Message::VoteReply { granted, pre, .. } => *granted && !pre,
+            _ => false,
+        }
+    }
+
+    fn buffers(&self) -> Option<(&'static str, usize, usize)> {
+        Some(("waiting reads", self.pending_reads(), self.config().reads_max))
     }
 
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {
