@@ -62,11 +62,12 @@ mod snapshots;
 pub mod trace;
 mod traffic;
 mod violation;
+mod witness;
 mod world;
 
 pub use fault::{FaultCounts, FaultId, FaultKind};
 pub use inspect::Inspect;
-pub use options::{Adjust, Options};
+pub use options::{Adjust, Options, Tamper};
 pub use outcome::{Outcome, simulate, simulate_told, simulate_traced};
 pub use plan::Plan;
 pub use scene::Scene;

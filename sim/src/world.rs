@@ -17,11 +17,11 @@ use crate::fault::{FaultKind, Faults};
 use crate::fold::Fold;
 use crate::history::History;
 use crate::inspect::Inspect;
-use crate::invariants::{self, Book, Told};
+use crate::invariants::{self, Acknowledgements, Book, Told};
 use crate::lincheck::{KvVerdict, Limits, check_kv};
 use crate::network::Network;
 use crate::node::Node;
-use crate::options::Options;
+use crate::options::{Options, Tamper};
 use crate::plan::{MS, Plan};
 use crate::queue::EventQueue;
 use crate::scene::Script;
@@ -97,6 +97,7 @@ pub(crate) struct World<P: Inspect> {
     /// The message that is being sent, in a few words; empty when nobody watches.
     pub(crate) label: String,
     pub(crate) config: P::Config,
+    pub(crate) tamper: Option<Tamper>,
     pub(crate) effects: Effects<P::Message, P::Record>,
     pub(crate) partition: u64,
     pub(crate) pauses: u64,
@@ -143,6 +144,7 @@ impl<P: Inspect> World<P> {
             trace,
             label: String::new(),
             config,
+            tamper: options.tamper.clone(),
             effects: Effects::new(),
             partition: 0,
             pauses: 0,
@@ -190,6 +192,7 @@ impl<P: Inspect> World<P> {
             clock: Clock::new(offset, drift),
             disk: Disk::new(),
             told: Told::default(),
+            acknowledged: Acknowledgements::default(),
             promised: 0,
             byzantine,
             twin,
