@@ -85,6 +85,9 @@ impl Paxos {
             self.election.yield_to(now);
         }
         let page = self.promise_page(ballot, from);
+        if planted!(self.config(), PromiseBeforeDurable) {
+            return effects.send_immediately(To::One(candidate), page);
+        }
         effects.send(To::One(candidate), page);
     }
 

@@ -83,7 +83,7 @@ mod tests {
                 Damage::Sender => assert_ne!(decoded(&mangled).unwrap().0.from, ReplicaId(1)),
             }
         }
-        let counts = faults.into_counts();
+        let counts = faults.into_counts().0;
         for kind in [FaultKind::FrameCut, FaultKind::WrongCluster, FaultKind::WrongSender] {
             assert!(counts.of(kind) > 50, "{kind}");
         }

@@ -28,6 +28,8 @@ pub(crate) struct Parcel<P: Protocol> {
     pub(crate) snapshot: Option<Rc<Vec<u8>>>,
     /// What was done to the frame on the way.
     pub(crate) damage: Option<Damage>,
+    /// When it was sent, in virtual time.
+    pub(crate) sent_ns: u64,
 }
 
 /// A kind of trouble that comes again and again.

@@ -29,12 +29,14 @@
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
 //! | [`door`] | what a replica refuses before its protocol sees it |
 //! | [`lincheck`] | the linearizability checker |
+//! | [`scene`] | scripted runs: named scenarios, step by step |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
 
 #![forbid(unsafe_code)]
 
 pub mod byzantine;
 pub mod campaign;
+pub mod chart;
 mod client;
 mod clock;
 mod damage;
@@ -60,18 +62,22 @@ mod outcome;
 pub mod plan;
 mod queue;
 pub mod registry;
+pub mod scene;
 mod service;
 mod snapshots;
 mod storm;
 mod surge;
+pub mod trace;
 mod traffic;
 pub mod turbulence;
 mod violation;
+mod witness;
 mod world;
 
 pub use fault::{FaultCounts, FaultId, FaultKind};
 pub use inspect::Inspect;
-pub use options::{Adjust, Options};
-pub use outcome::{Outcome, simulate, simulate_traced};
+pub use options::{Adjust, Options, Tamper};
+pub use outcome::{Outcome, simulate, simulate_told, simulate_traced};
 pub use plan::Plan;
+pub use scene::Scene;
 pub use violation::Violation;

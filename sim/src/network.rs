@@ -243,7 +243,7 @@ impl Network {
         if stopped {
             self.stopped[from].insert(to);
         } else {
-            self.stopped[from] = self.stopped[from].difference(ReplicaSet::only(to));
+            self.stopped[from].remove(to);
         }
     }
 
@@ -251,6 +251,11 @@ impl Network {
     pub(crate) fn clog(&mut self, from: usize, to: usize, until_ns: u64) {
         let place = self.place(ReplicaId(from as u8), ReplicaId(to as u8));
         self.clogs[place] = Clog { until_ns, held: 0 };
+    }
+
+    /// Mends the link from `from` to `to`.
+    pub(crate) fn mend_link(&mut self, from: usize, to: usize) {
+        self.cut[from].remove(ReplicaId(to as u8));
     }
 
     /// Mends all cut links.
@@ -314,7 +319,7 @@ mod tests {
         assert_eq!(back, Some(MS / 2), "the other direction flows");
         let later = arrives(&mut network, &mut faults, 10 * MS, (0, 1));
         assert_eq!(later, Some(10 * MS + MS / 2), "afterwards it flows again");
-        let counts = faults.into_counts();
+        let counts = faults.into_counts().0;
         assert_eq!(counts.of(FaultKind::ClogHeld), 3);
         assert_eq!(counts.of(FaultKind::ClogOverflow), 2);
     }

@@ -4,7 +4,7 @@
 use std::hash::Hash;
 use std::rc::Rc;
 
-use quorate_smr::auth::{AuthError, Authenticator};
+use quorate_smr::auth::Authenticator;
 use quorate_smr::executor::describe_snapshot;
 use quorate_smr::protocol::{Input, To};
 use quorate_smr::{Batch, ReplicaId, wire};
@@ -17,8 +17,9 @@ use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::{Inspect, Sealed};
 use crate::invariants;
-use crate::node::{OPENED_MAX, Opened, REPLAYS_MAX};
+use crate::node::REPLAYS_MAX;
 use crate::plan::MS;
+use crate::trace::{Happening, Mark};
 use crate::violation::{Check, Violation, broken};
 use crate::world::{Phase, World};
 
@@ -37,9 +38,9 @@ impl<P: Inspect> World<P> {
         image: Option<Rc<Vec<u8>>>,
     ) -> Check {
         if self.trace.is_some() {
-            let name = self.nodes[index].id;
+            self.label = P::label(&message);
             let text = shorten(&format!("{message:?}"));
-            self.note(|| format!("{name} -> {to:?}: {text}"));
+            self.tell(|| Happening::Says { node: index, to, text });
         }
         if self.nodes[index].byzantine == Some(Behaviour::Equivocate)
             && self.equivocate(index, to, &message, image.as_ref())
@@ -87,7 +88,8 @@ impl<P: Inspect> World<P> {
         } else {
             Content::Sealed(sealed)
         };
-        let parcel = Parcel { from, content, snapshot: image, damage: None };
+        let sent_ns = self.now_ns;
+        let parcel = Parcel { from, content, snapshot: image, damage: None, sent_ns };
         for receiver in receivers.iter() {
             self.counters.message_bytes += bytes as u64;
             self.send_parcel(index, receiver, parcel.clone(), bytes);
@@ -118,6 +120,12 @@ impl<P: Inspect> World<P> {
         self.counters.messages += 1;
         let (now, from) = (self.now_ns, parcel.from);
         let fate = self.network.fate(now, from, to, bytes, &mut self.faults);
+        if self.trace.is_some() {
+            let node = usize::from(from.0);
+            let arrivals_ns = fate.iter().flatten().map(|delay| now + later + delay).collect();
+            let label = self.label.clone();
+            self.tell(|| Happening::Leaves { node, to, label, arrivals_ns });
+        }
         let mut copy = Some(parcel);
         for (place, delay) in fate.iter().enumerate() {
             let Some(delay) = delay else { continue };
@@ -234,15 +242,15 @@ impl<P: Inspect> World<P> {
         else {
             return Ok(());
         };
-        let node = &self.nodes[index];
         if self.hash_messages {
             let mut fold = self.trace_hash;
             message.hash(&mut fold);
             self.trace_hash = fold;
         }
         if self.trace.is_some() {
-            let (name, from, text) = (node.id, parcel.from, shorten(&format!("{message:?}")));
-            self.note(|| format!("{name} <- {from}: {text}"));
+            let (from, sent_ns) = (parcel.from, parcel.sent_ns);
+            let (label, text) = (P::label(&message), shorten(&format!("{message:?}")));
+            self.tell(|| Happening::Arrives { node: index, from, sent_ns, label, text });
         }
         let from = parcel.from;
         let Some(image) = parcel.snapshot else {
@@ -261,53 +269,25 @@ impl<P: Inspect> World<P> {
         content: Content<P>,
         damage: Option<Damage>,
     ) -> Result<Option<P::Message>, Box<Violation>> {
-        let setup = &self.nodes[index].setup;
+        let node = &self.nodes[index];
+        let (id, setup) = (node.id, &node.setup);
         let opened = check_peer(setup, from).and_then(|()| match content {
             Content::Sealed(sealed) => Ok(sealed),
             Content::Frame(frame) => open_frame::<P>(&frame, from, setup),
         });
-        let id = setup.replica;
         if opened.is_ok() && damage.is_some() {
             let detail = format!("{id} took a damaged frame for a message: {damage:?}");
             return Err(broken(invariants::CORRUPTION_REFUSED, detail));
         }
-        match opened.and_then(|sealed| Ok(self.open(index, from, sealed)?)) {
+        match opened.and_then(|sealed| Ok(node.auth.open(from, sealed)?)) {
             Ok(message) => Ok(Some(message)),
             Err(error) => {
                 self.counters.refused_at_the_edge += 1;
                 self.counters.refusals.count(&error);
+                self.note_at(index, Mark::Noted, || format!("refuses what {from} sent: {error}"));
                 Ok(None)
             }
         }
-    }
-
-    /// Checks a message's proof; the result for a costly one is remembered for retransmissions.
-    fn open(
-        &mut self,
-        index: usize,
-        from: ReplicaId,
-        sealed: Sealed<P>,
-    ) -> Result<P::Message, AuthError> {
-        let node = &mut self.nodes[index];
-        if !P::is_costly(&sealed) {
-            return node.auth.open(from, sealed);
-        }
-        let mut fold = Fold::default();
-        sealed.hash(&mut fold);
-        let hash = fold.value();
-        let known = node
-            .opened
-            .iter()
-            .find(|known| known.hash == hash && known.from == from && known.sealed == sealed);
-        if let Some(known) = known {
-            return Ok(known.message.clone());
-        }
-        let message = node.auth.open(from, sealed.clone())?;
-        node.opened.push_back(Opened { hash, from, sealed, message: message.clone() });
-        if node.opened.len() > OPENED_MAX {
-            node.opened.pop_front();
-        }
-        Ok(message)
     }
 
     /// The delay of a message between a client and a replica; `None` when it is lost.

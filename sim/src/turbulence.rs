@@ -5,6 +5,8 @@
 //! Every group of fields is drawn from its own dice, so that none shifts another's draws. Faults in
 //! time are `storm.rs`' work, those of a single message `network.rs`', load is `surge.rs`'.
 
+use serde::{Deserialize, Serialize};
+
 use crate::dice::Dice;
 use crate::plan::{MS, Recurring};
 
@@ -34,7 +36,7 @@ pub(crate) mod part {
 }
 
 /// How the delay of a message on top of the shortest one is distributed around its mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum DelayShape {
     /// Most are short, some are many means.
     #[default]
@@ -48,7 +50,7 @@ pub enum DelayShape {
 }
 
 /// A link that is slower than the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlowLink {
     /// The sender.
     pub from: u8,
@@ -61,7 +63,7 @@ pub struct SlowLink {
 }
 
 /// A replica on a slow machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlowReplica {
     /// Which.
     pub replica: u8,
@@ -74,7 +76,7 @@ pub struct SlowReplica {
 }
 
 /// What a replica goes on suffering from when the others are healed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Illness {
     /// Neither hears nor is heard.
     CutOff,
@@ -111,7 +113,8 @@ impl Illness {
 }
 
 /// Faults of links, clocks and load. The default has none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Turbulence {
     /// How delays are distributed.
     pub delay_shape: DelayShape,

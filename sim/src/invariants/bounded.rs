@@ -45,3 +45,16 @@ pub(crate) fn check_host<P: Inspect>(
     }
     Ok(())
 }
+
+/// Checks one buffer of `replica` that is counted in items.
+pub(crate) fn check_buffer(
+    replica: quorate_smr::ReplicaId,
+    name: &str,
+    held: usize,
+    max: usize,
+) -> Check {
+    if held <= max {
+        return Ok(());
+    }
+    Err(broken(BUFFERS_BOUNDED, format!("{replica} holds {held} {name}, the limit is {max}")))
+}
