@@ -15,6 +15,7 @@
 
 mod analysis;
 mod by_key;
+pub mod file;
 mod kv;
 mod model;
 mod mutex;
