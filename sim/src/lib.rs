@@ -26,6 +26,7 @@
 //! | [`invariants`] | what must always hold, one file each |
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
+//! | [`explore`] | every state of small groups, within bounds |
 //! | [`lincheck`] | the linearizability checker |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
 
@@ -38,6 +39,7 @@ mod clock;
 pub mod dice;
 mod disk;
 mod event;
+pub mod explore;
 pub mod fault;
 mod fold;
 mod history;

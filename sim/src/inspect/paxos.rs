@@ -10,7 +10,7 @@ use super::{Entry, Inspect, Value};
 use crate::dice::Dice;
 
 /// The highest ballot promised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PaxosMemory {
     promised: Ballot,
 }

@@ -14,7 +14,7 @@ use super::{Entry, Inspect, Told, Value};
 use crate::dice::Dice;
 
 /// The view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PbftMemory {
     view: View,
 }

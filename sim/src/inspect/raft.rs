@@ -10,7 +10,7 @@ use super::{Entry, Inspect, Value};
 use crate::dice::Dice;
 
 /// Term and vote (figure 2, "updated on stable storage before responding").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RaftMemory {
     term: Term,
     vote: Option<ReplicaId>,
