@@ -28,6 +28,7 @@
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
 //! | [`door`] | what a replica refuses before its protocol sees it |
+//! | [`explore`] | every state of small groups, within bounds |
 //! | [`lincheck`] | the linearizability checker |
 //! | [`scene`] | scripted runs: named scenarios, step by step |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
@@ -44,6 +45,7 @@ pub mod dice;
 mod disk;
 pub mod door;
 mod event;
+pub mod explore;
 pub mod fault;
 mod fold;
 pub mod graphs;

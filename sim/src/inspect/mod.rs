@@ -9,6 +9,7 @@ mod raft;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::hash::Hash;
 
 use quorate_smr::auth::Authenticator;
 use quorate_smr::{Batch, Digest, Protocol, ReplicaId, Slot, To};
@@ -54,7 +55,7 @@ pub enum Value {
 /// A protocol that the simulator can look into.
 pub trait Inspect: Protocol {
     /// What a replica must still know after a crash because it told others.
-    type Memory: Clone + PartialEq + Debug;
+    type Memory: Clone + Eq + Hash + Debug + Send + Sync + 'static;
 
     /// Whether at most one replica may lead an epoch ([`quorate_smr::Status::epoch`]).
     const SOLE_LEADER: bool;

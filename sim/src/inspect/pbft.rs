@@ -20,7 +20,7 @@ thread_local! {
 }
 
 /// The view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PbftMemory {
     view: View,
 }
