@@ -27,6 +27,7 @@
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
 //! | [`lincheck`] | the linearizability checker |
+//! | [`scene`] | scripted runs: named scenarios, step by step |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
 
 #![forbid(unsafe_code)]
@@ -57,17 +58,20 @@ pub mod plan;
 mod queue;
 pub mod registry;
 pub mod regression;
+pub mod scene;
 mod service;
 pub mod shrink;
 mod snapshots;
 pub mod trace;
 mod traffic;
 mod violation;
+mod witness;
 mod world;
 
 pub use fault::{FaultCounts, FaultId, FaultKind};
 pub use inspect::Inspect;
-pub use options::{Adjust, Options};
+pub use options::{Adjust, Options, Tamper};
 pub use outcome::{Outcome, simulate, simulate_told, simulate_traced};
 pub use plan::Plan;
+pub use scene::Scene;
 pub use violation::Violation;

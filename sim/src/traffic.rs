@@ -15,7 +15,7 @@ use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::{Inspect, Sealed};
 use crate::invariants;
-use crate::node::{OPENED_MAX, Opened, REPLAYS_MAX};
+use crate::node::REPLAYS_MAX;
 use crate::plan::MS;
 use crate::trace::{Happening, Mark};
 use crate::violation::{Check, broken};
@@ -249,7 +249,7 @@ impl<P: Inspect> World<P> {
                 }
             },
         };
-        let Some(message) = self.open(index, parcel.from, sealed) else {
+        let Ok(message) = node.auth.open(parcel.from, sealed) else {
             self.refuse(index, parcel.from);
             return Ok(());
         };
@@ -275,30 +275,6 @@ impl<P: Inspect> World<P> {
     fn refuse(&mut self, index: usize, from: ReplicaId) {
         self.counters.refused_at_the_edge += 1;
         self.note_at(index, Mark::Noted, || format!("refuses a message of {from}"));
-    }
-
-    /// Checks a message's proof; the result for a costly one is remembered for retransmissions.
-    fn open(&mut self, index: usize, from: ReplicaId, sealed: Sealed<P>) -> Option<P::Message> {
-        let node = &mut self.nodes[index];
-        if !P::is_costly(&sealed) {
-            return node.auth.open(from, sealed).ok();
-        }
-        let mut fold = Fold::default();
-        sealed.hash(&mut fold);
-        let hash = fold.value();
-        let known = node
-            .opened
-            .iter()
-            .find(|known| known.hash == hash && known.from == from && known.sealed == sealed);
-        if let Some(known) = known {
-            return Some(known.message.clone());
-        }
-        let message = node.auth.open(from, sealed.clone()).ok()?;
-        node.opened.push_back(Opened { hash, from, sealed, message: message.clone() });
-        if node.opened.len() > OPENED_MAX {
-            node.opened.pop_front();
-        }
-        Some(message)
     }
 
     /// The delay of a message between a client and a replica; `None` when it is lost.
