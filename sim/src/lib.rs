@@ -56,6 +56,7 @@ mod options;
 mod outcome;
 pub mod plan;
 mod queue;
+pub mod record;
 pub mod registry;
 pub mod regression;
 pub mod scene;
