@@ -37,13 +37,12 @@ const CHECK_LIMITS: Limits = Limits { configurations_max: 200_000 };
 /// How often a healed world looks whether it is done, in nanoseconds.
 const POLL_NS: u64 = 10 * MS;
 
-/// Parts of a run's randomness; the plan is part 1.
+/// Parts of a run's randomness; the plan is part 1, the configuration part 6.
 mod part {
     pub(super) const NETWORK: u64 = 2;
     pub(super) const DISK: u64 = 3;
     pub(super) const NEMESIS: u64 = 4;
     pub(super) const HOST: u64 = 5;
-    pub(super) const CONFIG: u64 = 6;
     pub(super) const CLIENTS: u64 = 100;
 }
 
@@ -121,17 +120,8 @@ impl<P: Inspect> World<P> {
     /// The world of `seed` at virtual time 0.
     pub(crate) fn new(options: &Options<P>, seed: u64, trace: Option<TraceSink>) -> Self {
         let replicas = options.replicas;
-        let mut config = options.config.clone().unwrap_or_else(|| draw_config::<P>(seed, replicas));
-        if let Some(adjust) = &options.adjust {
-            adjust(&mut config);
-        }
-        let mut plan = options.plan.clone().unwrap_or_else(|| {
-            let byzantine = P::BYZANTINE && options.byzantine;
-            Plan::swarm(seed, replicas, P::tolerated(&config, replicas), byzantine)
-        });
-        if let Some(sharpen) = &options.sharpen {
-            sharpen(&mut plan);
-        }
+        let config = options.config_of(seed);
+        let plan = options.plan_of(seed);
         let network = Network::new(
             plan.network.clone(),
             plan.turbulence.clone(),
@@ -552,13 +542,6 @@ impl<P: Inspect> World<P> {
             trace(&TraceEvent { at_ns: self.now_ns, what: what() });
         }
     }
-}
-
-fn draw_config<P: Inspect>(seed: u64, replicas: usize) -> P::Config {
-    let mut dice = Dice::new(seed, part::CONFIG);
-    let mut config = P::draw_config(&mut dice);
-    P::draw_for_group(&mut config, replicas, &mut dice);
-    config
 }
 
 /// A number for the kind of event and for whom it happens, for the trace hash.
