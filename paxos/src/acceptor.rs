@@ -78,6 +78,9 @@ impl Paxos {
             self.promise(ballot, effects);
         }
         let page = self.promise_page(ballot, from);
+        if planted!(self.config(), PromiseBeforeDurable) {
+            return effects.send_immediately(To::One(candidate), page);
+        }
         effects.send(To::One(candidate), page);
     }
 

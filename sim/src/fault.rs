@@ -219,6 +219,11 @@ impl Faults {
         self.counts.add(kind);
     }
 
+    /// How often `kind` took place.
+    pub(crate) const fn count(&self, kind: FaultKind) -> u64 {
+        self.counts.of(kind)
+    }
+
     /// How often each kind took place, and how often each was drawn by the dice.
     pub(crate) fn into_counts(self) -> (FaultCounts, FaultCounts) {
         (self.counts, self.drawn)

@@ -3,7 +3,7 @@
 use std::hash::Hash;
 
 use quorate_smr::auth::Authenticator;
-use quorate_smr::protocol::{Effect, Input, Refused, Release, Status, To};
+use quorate_smr::protocol::{Effect, Input, Refused, Status, To};
 use quorate_smr::session::ReplyStatus;
 use quorate_smr::{Batch, ClientId, Effects, Lsn, RequestSeq, Role, Slot, Time};
 
@@ -13,9 +13,10 @@ use crate::event::Event;
 use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
-use crate::invariants::{self, check_bounded, check_complete, check_promise};
+use crate::invariants::{self, check_bounded, check_buffer, check_complete, check_own_epoch};
 use crate::trace::Mark;
 use crate::violation::{Check, broken};
+use crate::witness;
 use crate::world::{Phase, World};
 
 /// Ticks that a replica may ask for at one moment of virtual time.
@@ -77,11 +78,10 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut node.running else { return Ok(()) };
         match effect {
             Effect::Send { to, message, release } => {
-                if release == Release::Durable && node.byzantine.is_none() {
-                    let memory = memory.get_or_insert_with(|| running.protocol.memory());
-                    let (after, durable) = (running.gate.appended(), running.gate.durable());
-                    node.told.offer(memory.clone(), after, durable);
+                if node.byzantine.is_none() {
+                    self.check_message(index, &message, release, memory)?;
                 }
+                let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
                 if let Some((to, message)) = running.gate.offer(to, message, release) {
                     self.transmit(index, to, message, None)?;
                 }
@@ -102,8 +102,7 @@ impl<P: Inspect> World<P> {
                 if node.byzantine.is_none() {
                     self.check_entries(index, &record)?;
                 }
-                self.write(index, Step::Append(record));
-                Ok(())
+                self.write(index, Step::Append(record))
             }
             Effect::Compact { slot, records } => {
                 let Some(image) = running.snapshots.get(&slot).cloned() else {
@@ -112,8 +111,7 @@ impl<P: Inspect> World<P> {
                 };
                 running.snapshots.retain(|held, _| *held >= slot);
                 self.note_at(index, Mark::Noted, || format!("compacts to {slot}"));
-                self.write(index, Step::Replace(image, records));
-                Ok(())
+                self.write(index, Step::Replace(image, records))
             }
             Effect::InstallSnapshot { snapshot, records } => self.install(index, snapshot, records),
             Effect::Commit { slot, batch } => self.commit(index, slot, batch),
@@ -160,19 +158,6 @@ impl<P: Inspect> World<P> {
         }
     }
 
-    fn check_entries(&mut self, index: usize, record: &P::Record) -> Check {
-        let node = &mut self.nodes[index];
-        let id = node.id;
-        let mut found = check_promise::<P>(id, &mut node.promised, record);
-        let (entries, ledger) = (&mut self.book.entries, &self.book.ledger);
-        P::entries(record, &mut |entry| {
-            if found.is_ok() {
-                found = entries.wrote(id, entry, ledger);
-            }
-        });
-        found
-    }
-
     /// Checks what a step changed.
     fn after_step(&mut self, index: usize) -> Check {
         let node = &mut self.nodes[index];
@@ -192,6 +177,12 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         running.progress.advance(status, running.executor.applied())?;
         check_bounded(&status)?;
+        if let Some((name, held, max)) = running.protocol.buffers() {
+            check_buffer(status.replica, name, held, max)?;
+        }
+        if P::CHAINED_LOG {
+            check_own_epoch(&running.protocol, &before, &status)?;
+        }
         if P::SOLE_LEADER {
             self.book.leaders.reported(&status)?;
         }
@@ -202,13 +193,17 @@ impl<P: Inspect> World<P> {
     }
 
     /// Hands a durable step to the disk.
-    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) {
+    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) -> Check {
         let node = &mut self.nodes[index];
         node.disk.write(step);
         if let Some(running) = &mut node.running {
             let lsn = running.gate.step();
             assert_eq!(lsn, node.disk.appended(), "gate and disk count the same steps");
         }
+        if self.crashes_at_this_write(index) {
+            return self.crash(index, FaultKind::CrashWithinStep);
+        }
+        Ok(())
     }
 
     fn start_sync(&mut self, index: usize) {
@@ -247,11 +242,12 @@ impl<P: Inspect> World<P> {
             // A failed sync is final: the journal is poisoned, the replica stops.
             return self.crash(index, FaultKind::SyncError);
         }
+        let choice = P::choice(&self.config, self.replicas);
         let node = &mut self.nodes[index];
         let (id, honest, mut said) = (node.id, node.is_honest(), Ok(()));
         node.disk.sync(upto, |record| {
-            if let Some(entry) = P::said(record).filter(|_| honest && said.is_ok()) {
-                said = self.book.entries.says(id, entry);
+            if honest && said.is_ok() {
+                said = witness::check_durable::<P>(&mut self.book, id, record, choice);
             }
         });
         said?;

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::disk::{Disk, Image};
 use crate::event::Event;
 use crate::inspect::Inspect;
-use crate::invariants::{Progress, Told};
+use crate::invariants::{Acknowledgements, Progress, Told};
 
 /// Arrived snapshots that a node keeps until its replica asks for one.
 pub(crate) const ARRIVED_MAX: usize = 4;
@@ -32,6 +32,8 @@ pub(crate) struct Node<P: Inspect> {
     pub(crate) clock: Clock,
     pub(crate) disk: Disk<P::Record>,
     pub(crate) told: Told<P>,
+    /// The log entries that it acknowledged.
+    pub(crate) acknowledged: Acknowledgements,
     /// The highest ballot that it asked its disk to remember.
     pub(crate) promised: u64,
     pub(crate) byzantine: Option<Behaviour>,

@@ -106,21 +106,26 @@ fn catch_quietly() {
 }
 
 fn run<P: Inspect>(options: &Options<P>, seed: u64, trace: Option<TraceSink>) -> Outcome {
-    catch_quietly();
     let mut world = World::new(options, seed, trace);
-    PANIC.set(Some(String::new()));
-    let ran = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
-    let panicked = PANIC.take();
-    let violation = match ran {
+    let violation = match caught(|| world.run()) {
         Ok(result) => result.err(),
-        Err(_) => Some(Violation {
+        Err(detail) => Some(Violation {
             invariant: invariants::NO_PANIC,
-            detail: panicked.unwrap_or_default(),
+            detail,
             at_ns: world.now_ns,
             step: world.counters.steps,
         }),
     };
     conclude(world, violation)
+}
+
+/// Does `act`; the words of a broken assertion within it, if one broke.
+pub(crate) fn caught<R>(act: impl FnOnce() -> R) -> Result<R, String> {
+    catch_quietly();
+    PANIC.set(Some(String::new()));
+    let done = panic::catch_unwind(AssertUnwindSafe(act));
+    let panicked = PANIC.take();
+    done.map_err(|_| panicked.unwrap_or_default())
 }
 
 fn conclude<P: Inspect>(world: World<P>, violation: Option<Violation>) -> Outcome {

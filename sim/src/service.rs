@@ -215,7 +215,7 @@ impl<P: Inspect> World<P> {
         self.arm_client(index, wait);
     }
 
-    fn send_request(&mut self, node: usize, request: &Request) {
+    pub(crate) fn send_request(&mut self, node: usize, request: &Request) {
         self.overhear(request);
         let twice = self.phase == Phase::Faults
             && self.host_dice.chance(self.plan.network.duplicate_ppm)
@@ -355,7 +355,7 @@ impl<P: Inspect> World<P> {
         Ok(())
     }
 
-    fn finish(&mut self, index: usize, answered: bool) {
+    pub(crate) fn finish(&mut self, index: usize, answered: bool) {
         let healed = self.phase != Phase::Faults;
         let think = self.plan.load.think_ns;
         let client = &mut self.clients[index];

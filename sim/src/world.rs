@@ -17,13 +17,14 @@ use crate::fault::{FaultKind, Faults};
 use crate::fold::Fold;
 use crate::history::History;
 use crate::inspect::Inspect;
-use crate::invariants::{self, Book, Told};
+use crate::invariants::{self, Acknowledgements, Book, Told};
 use crate::lincheck::{KvVerdict, Limits, check_kv};
 use crate::network::Network;
 use crate::node::Node;
-use crate::options::Options;
+use crate::options::{Options, Tamper};
 use crate::plan::{MS, Plan};
 use crate::queue::EventQueue;
+use crate::scene::Script;
 use crate::trace::{Happening, Mark, TraceEvent};
 use crate::violation::{Check, Violation, broken};
 
@@ -100,12 +101,15 @@ pub(crate) struct World<P: Inspect> {
     /// The message that is being sent, in a few words; empty when nobody watches.
     pub(crate) label: String,
     pub(crate) config: P::Config,
+    pub(crate) tamper: Option<Tamper>,
     pub(crate) effects: Effects<P::Message, P::Record>,
     pub(crate) partition: u64,
     pub(crate) pauses: u64,
     pub(crate) count_bytes: bool,
     pub(crate) hash_messages: bool,
     pub(crate) bytes: Vec<u8>,
+    /// What a scene holds back; `None` in every run of the swarm.
+    pub(crate) script: Option<Box<Script<P>>>,
 }
 
 impl<P: Inspect> World<P> {
@@ -147,12 +151,14 @@ impl<P: Inspect> World<P> {
             trace,
             label: String::new(),
             config,
+            tamper: options.tamper.clone(),
             effects: Effects::new(),
             partition: 0,
             pauses: 0,
             count_bytes: options.count_bytes,
             hash_messages: options.hash_messages,
             bytes: Vec::new(),
+            script: None,
             plan,
         };
         world.add_nodes();
@@ -194,6 +200,7 @@ impl<P: Inspect> World<P> {
             clock: Clock::new(offset, drift),
             disk: Disk::new(),
             told: Told::default(),
+            acknowledged: Acknowledgements::default(),
             promised: 0,
             byzantine,
             twin,
@@ -243,21 +250,32 @@ impl<P: Inspect> World<P> {
     fn run_events(&mut self) -> Check {
         self.begin()?;
         while self.phase != Phase::Done {
-            let Some((at_ns, event)) = self.queue.pop() else {
-                return Err(broken(invariants::PROGRESS, "nothing is left to happen".into()));
-            };
-            self.now_ns = at_ns;
-            self.counters.events += 1;
-            if self.counters.events > EVENTS_MAX {
-                let detail = format!("{EVENTS_MAX} events were not enough");
-                return Err(broken(invariants::NO_RUNAWAY, detail));
-            }
-            self.take(event)?;
+            self.next_event()?;
         }
         self.check_history()
     }
 
-    fn begin(&mut self) -> Check {
+    /// Lets the next event happen.
+    pub(crate) fn next_event(&mut self) -> Check {
+        let Some((at_ns, event)) = self.queue.pop() else {
+            return Err(broken(invariants::PROGRESS, "nothing is left to happen".into()));
+        };
+        self.now_ns = at_ns;
+        self.counters.events += 1;
+        if self.counters.events > EVENTS_MAX {
+            let detail = format!("{EVENTS_MAX} events were not enough");
+            return Err(broken(invariants::NO_RUNAWAY, detail));
+        }
+        if self.script.is_none() {
+            return self.take(event);
+        }
+        match self.intercept(event) {
+            Some(event) => self.take(event),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn begin(&mut self) -> Check {
         if self.trace.is_some() {
             let nodes = self.nodes.iter().map(|node| node.id).collect();
             self.tell(|| Happening::Begin { nodes });
@@ -416,7 +434,7 @@ impl<P: Inspect> World<P> {
         self.book.acknowledged.survive(last)
     }
 
-    fn check_history(&mut self) -> Check {
+    pub(crate) fn check_history(&mut self) -> Check {
         match check_kv(self.history.operations(), CHECK_LIMITS) {
             KvVerdict::Linearizable => Ok(()),
             KvVerdict::GaveUp { .. } => {
@@ -433,7 +451,7 @@ impl<P: Inspect> World<P> {
     }
 
     /// Who stands where, for a report of a cluster that does not get on.
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         use std::fmt::Write as _;
         let mut text = String::new();
         for node in &self.nodes {

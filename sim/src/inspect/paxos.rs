@@ -6,8 +6,9 @@ use std::time::Duration;
 use quorate_paxos::{Ballot, FlexibleQuorums, Message, Paxos, PaxosConfig, Record};
 use quorate_smr::{Batch, Slot};
 
-use super::{Entry, Inspect, Value};
+use super::{Choice, Entry, Inspect, Value};
 use crate::dice::Dice;
+use crate::invariants::CHOSEN_IS_PROPOSED;
 
 /// The highest ballot promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,35 @@ impl Inspect for Paxos {
         if let Record::Accepted { ballot, slot, batch, .. } = record {
             note(Entry { slot: *slot, epoch: ballot.round, value: Value::Batch(batch.clone()) });
         }
+    }
+
+    fn epoch_at(&self, slot: Slot) -> Option<u64> {
+        self.accepted_at(slot).map(|ballot| ballot.round)
+    }
+
+    fn settled(&self) -> Slot {
+        self.decided()
+    }
+
+    fn acknowledges(message: &Message) -> Option<Slot> {
+        match message {
+            Message::Accepted { upto, .. } | Message::HeartbeatAck { upto, .. } => Some(*upto),
+            _ => None,
+        }
+    }
+
+    fn is_promise(message: &Message) -> bool {
+        matches!(message, Message::Promise { .. } | Message::Prepare { .. })
+    }
+
+    fn choice(config: &PaxosConfig, replicas: usize) -> Option<Choice> {
+        let majority = replicas / 2 + 1;
+        let replicas = config.quorums.map_or(majority, |sizes| sizes.phase2);
+        Some(Choice { replicas, invariant: CHOSEN_IS_PROPOSED })
+    }
+
+    fn buffers(&self) -> Option<(&'static str, usize, usize)> {
+        Some(("waiting reads", self.pending_reads(), self.config().reads_max))
     }
 
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {

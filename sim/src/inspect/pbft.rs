@@ -8,11 +8,12 @@ use std::time::Duration;
 use quorate_pbft::{
     Message, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignatureMemo, View,
 };
-use quorate_smr::{Batch, ReplicaId, Slot, To};
+use quorate_smr::{Batch, Digest, QuorumRule, ReplicaId, ReplicaSet, Slot, To};
 
-use super::{Entry, Inspect, Told, Value};
+use super::{Choice, Entry, Inspect, Told, Value};
 use crate::byzantine::{Behaviour, Speech};
 use crate::dice::Dice;
+use crate::invariants::PREPARED_SURVIVES;
 
 thread_local! {
     /// Shared by the runs on one thread: it changes nothing but their speed.
@@ -92,6 +93,18 @@ impl Inspect for Pbft {
     fn said(record: &Record) -> Option<Entry> {
         let Record::PrePrepared { view, slot, digest, .. } = record else { return None };
         Some(Entry { slot: *slot, epoch: view.0, value: Value::Digest(*digest) })
+    }
+
+    // Any two quorums share one of these replicas with every view change.
+    fn choice(_config: &PbftConfig, replicas: usize) -> Option<Choice> {
+        let rule = QuorumRule::byzantine(ReplicaSet::first(replicas)).ok()?;
+        let replicas = replicas - rule.phase2() + 1;
+        Some(Choice { replicas, invariant: PREPARED_SURVIVES })
+    }
+
+    fn checkpoint(message: &Message) -> Option<(Slot, Digest)> {
+        let Message::Checkpoint(checkpoint) = message else { return None };
+        Some((checkpoint.slot, checkpoint.digest))
     }
 
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {

@@ -93,6 +93,28 @@ impl Inspect for Raft {
         }
     }
 
+    const CHAINED_LOG: bool = true;
+
+    fn epoch_at(&self, slot: Slot) -> Option<u64> {
+        self.term_at(slot).map(|term| term.0)
+    }
+
+    fn acknowledges(message: &Message) -> Option<Slot> {
+        if let Message::Appended { upto, .. } = message { Some(*upto) } else { None }
+    }
+
+    fn is_promise(message: &Message) -> bool {
+        match message {
+            Message::Vote { pre, .. } => !pre,
+            Message::VoteReply { granted, pre, .. } => *granted && !pre,
+            _ => false,
+        }
+    }
+
+    fn buffers(&self) -> Option<(&'static str, usize, usize)> {
+        Some(("waiting reads", self.pending_reads(), self.config().reads_max))
+    }
+
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {
         Some(self.log_entries().map(|(slot, _, batch)| (slot, batch.clone())).collect())
     }

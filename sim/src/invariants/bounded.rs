@@ -15,3 +15,16 @@ pub(crate) fn check_bounded(status: &Status) -> Check {
     let (replica, held, max) = (status.replica, status.held_bytes, status.held_bytes_max);
     Err(broken(BUFFERS_BOUNDED, format!("{replica} holds {held} bytes, the limit is {max}")))
 }
+
+/// Checks one buffer of `replica` that is counted in items.
+pub(crate) fn check_buffer(
+    replica: quorate_smr::ReplicaId,
+    name: &str,
+    held: usize,
+    max: usize,
+) -> Check {
+    if held <= max {
+        return Ok(());
+    }
+    Err(broken(BUFFERS_BOUNDED, format!("{replica} holds {held} {name}, the limit is {max}")))
+}
