@@ -23,6 +23,8 @@ pub(crate) enum Content<P: Protocol> {
 #[derive(Clone)]
 pub(crate) struct Parcel<P: Protocol> {
     pub(crate) from: ReplicaId,
+    /// Which of two twins sent it.
+    pub(crate) twin: Option<u8>,
     pub(crate) content: Content<P>,
     /// Snapshot bytes that travel along.
     pub(crate) snapshot: Option<Rc<Vec<u8>>>,
@@ -63,6 +65,10 @@ pub(crate) enum Event<P: Protocol> {
     Resume { node: usize, pause: u64 },
     Mend { partition: u64 },
     Hunt { node: usize, incarnation: u32 },
+    /// A replica with amnesia forgets its journal.
+    Forget { node: usize },
+    /// A misbehaving client does what it does.
+    Rogue { rogue: usize },
     FaultsEnd,
     Poll,
 }

@@ -7,7 +7,7 @@ use quorate_smr::auth::Authenticator;
 use quorate_smr::protocol::{Effects, Setup};
 use quorate_smr::{ClientId, ReplicaId, Role, Seed, Slot};
 
-use crate::byzantine::Behaviour;
+use crate::byzantine::{Behaviour, Rogue, Speakers};
 use crate::client::{Client, Doing};
 use crate::clock::Clock;
 use crate::dice::Dice;
@@ -88,6 +88,10 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) nodes: Vec<Node<P>>,
     pub(crate) replicas: usize,
     pub(crate) clients: Vec<Client<ClientSide<P>>>,
+    pub(crate) rogues: Vec<Rogue<ClientSide<P>>>,
+    /// Requests that misbehaving clients sent.
+    pub(crate) rogue_requests: u64,
+    pub(crate) speakers: Speakers<P>,
     pub(crate) network: Network,
     pub(crate) disk_dice: Dice,
     pub(crate) nemesis_dice: Dice,
@@ -136,6 +140,9 @@ impl<P: Inspect> World<P> {
             nodes: Vec::new(),
             replicas,
             clients: Vec::new(),
+            rogues: Vec::new(),
+            rogue_requests: 0,
+            speakers: Speakers::new(seed),
             network,
             disk_dice: Dice::new(seed, part::DISK),
             nemesis_dice: Dice::new(seed, part::NEMESIS),
@@ -163,6 +170,7 @@ impl<P: Inspect> World<P> {
         };
         world.add_nodes();
         world.add_clients();
+        world.add_rogues();
         world
     }
 
@@ -294,6 +302,8 @@ impl<P: Inspect> World<P> {
             let wait = self.host_dice.below(50 * MS);
             self.arm_client(client, wait);
         }
+        self.begin_amnesia();
+        self.begin_rogues();
         for trouble in [
             Trouble::Crash,
             Trouble::CrashWithinStep,
@@ -371,6 +381,11 @@ impl<P: Inspect> World<P> {
                 Ok(())
             }
             Event::Hunt { node, incarnation } => self.catch_leader(node, incarnation),
+            Event::Forget { node } => self.forget(node),
+            Event::Rogue { rogue } => {
+                self.act(rogue);
+                Ok(())
+            }
             Event::FaultsEnd => self.heal(),
             Event::Poll => self.poll(),
         }
@@ -562,6 +577,8 @@ fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
         Event::Mend { .. } => (13, 0),
         Event::FaultsEnd => (14, 0),
         Event::Poll => (15, 0),
+        Event::Forget { node } => (31, *node),
+        Event::Rogue { rogue } => (32, *rogue),
         Event::AskAgain { client, .. } => (17, *client),
         Event::Hunt { node, .. } => (18, *node),
         Event::SnapshotInstalled { node, .. } => (16, *node),
