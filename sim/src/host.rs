@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
-use crate::invariants::{self, check_bounded, check_buffer, check_complete, check_own_epoch};
+use crate::invariants::{self, check_bounded, check_buffer, check_complete, check_read};
 use crate::violation::{Check, broken};
 use crate::witness;
 use crate::world::{Phase, World};
@@ -116,6 +116,9 @@ impl<P: Inspect> World<P> {
             Effect::Commit { slot, batch } => self.commit(index, slot, batch),
             Effect::ReadReady { id, slot } => {
                 if let Some(wait) = running.reads.remove(&id) {
+                    if node.byzantine.is_none() {
+                        check_read(node.id, slot, wait.decided)?;
+                    }
                     running.ready_reads.insert((slot, id), wait);
                     self.answer_reads(index);
                 }
@@ -178,12 +181,13 @@ impl<P: Inspect> World<P> {
         if let Some((name, held, max)) = running.protocol.buffers() {
             check_buffer(status.replica, name, held, max)?;
         }
-        if P::CHAINED_LOG {
-            check_own_epoch(&running.protocol, &before, &status)?;
-        }
         if P::SOLE_LEADER {
             self.book.leaders.reported(&status)?;
         }
+        if P::CHAINED_LOG {
+            self.check_decided(index, &before, &status)?;
+        }
+        let Some(running) = &self.nodes[index].running else { return Ok(()) };
         if P::COMPLETE_LEADER && begins_to_lead(&before, &status) {
             check_complete(&running.protocol, &status, &self.book.ledger)?;
         }
@@ -236,12 +240,12 @@ impl<P: Inspect> World<P> {
             // A failed sync is final: the journal is poisoned, the replica stops.
             return self.crash(index, FaultKind::SyncError);
         }
-        let choice = P::choice(&self.config, self.replicas);
+        let quorum = P::quorum(&self.config, self.replicas);
         let node = &mut self.nodes[index];
         let (id, honest, mut said) = (node.id, node.is_honest(), Ok(()));
         node.disk.sync(upto, |record| {
             if honest && said.is_ok() {
-                said = witness::check_durable::<P>(&mut self.book, id, record, choice);
+                said = witness::check_durable::<P>(&mut self.book, id, record, quorum);
             }
         });
         said?;
@@ -296,7 +300,11 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut node.running else { return Ok(()) };
         if node.byzantine.is_none() {
             let epoch = running.protocol.status().epoch;
+            let first = slot > self.book.ledger.last();
             self.book.ledger.commit(node.id, running.committed, slot, &batch, epoch)?;
+            if first && P::CHOSEN_STAYS.is_some() {
+                self.book.chosen.decided(node.id, slot)?;
+            }
         }
         running.committed = slot;
         running.to_apply.push_back((slot, batch));
