@@ -45,9 +45,9 @@ pub enum Defect {
     /// A new leader serves reads before its no-op is committed, when it does not know yet what its
     /// predecessor committed (Redis-Raft shipped this): breaks **linearizability**.
     ReadBeforeOwnCommit,
-    /// A follower that needs no snapshot acknowledges its whole log when one arrives, entries that
-    /// were never compared included: breaks **leader completeness**.
-    SnapshotAcknowledgesWholeLog,
+    /// Compaction writes the term without the vote that was given in it: the replica votes again
+    /// after a crash. Breaks **election safety**, and what was told is forgotten.
+    CompactionForgetsVote,
     /// Compaction keeps nothing above the snapshot in the journal: acknowledged entries are gone
     /// after a crash. Breaks **leader completeness**, and what was told is forgotten.
     CompactionDropsTail,
@@ -68,7 +68,7 @@ impl Defect {
         Self::AppendWithoutComparing,
         Self::TruncateMatchingEntries,
         Self::ReadBeforeOwnCommit,
-        Self::SnapshotAcknowledgesWholeLog,
+        Self::CompactionForgetsVote,
         Self::CompactionDropsTail,
     ];
 }

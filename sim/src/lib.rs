@@ -52,6 +52,7 @@ mod node;
 mod options;
 mod outcome;
 pub mod plan;
+pub mod profile;
 mod queue;
 pub mod registry;
 mod service;

@@ -6,6 +6,7 @@
 
 use crate::byzantine::Behaviour;
 use crate::dice::Dice;
+use crate::profile::Profile;
 
 /// One millisecond of virtual time.
 pub const MS: u64 = 1_000_000;
@@ -236,6 +237,9 @@ impl Plan {
                 plan.left_down.push(down);
             }
             faulty -= 1;
+        }
+        if let Some(profile) = Profile::draw(seed) {
+            profile.aim(&mut plan);
         }
         plan
     }
