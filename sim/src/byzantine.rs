@@ -5,12 +5,14 @@
 //! agreement, and with at most f of them the group must make progress.
 
 use quorate_smr::protocol::Protocol;
+use serde::{Deserialize, Serialize};
 
 use crate::dice::Dice;
 use crate::event::{Content, Parcel};
 
 /// How a Byzantine replica misbehaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Behaviour {
     /// Says nothing at all.
     Mute,

@@ -26,6 +26,8 @@ pub(crate) struct Parcel<P: Protocol> {
     pub(crate) snapshot: Option<Rc<Vec<u8>>>,
     /// The frame was changed on the way; a receiver that takes it for a message is broken.
     pub(crate) corrupted: bool,
+    /// When it was sent, in virtual time.
+    pub(crate) sent_ns: u64,
 }
 
 /// A kind of trouble that comes again and again.

@@ -26,6 +26,12 @@ macro_rules! faults {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name,)* }
             }
+
+            /// The kind with this name in reports.
+            #[must_use]
+            pub fn of_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().find(|kind| kind.name() == name).copied()
+            }
         }
     };
 }
@@ -147,12 +153,14 @@ pub(crate) struct Faults {
     counts: FaultCounts,
     drawn: FaultCounts,
     spared: BTreeSet<FaultId>,
+    kept: Option<BTreeSet<FaultId>>,
 }
 
 impl Faults {
-    /// The faults of a run in which those in `spared` do not take place.
-    pub(crate) fn sparing(spared: BTreeSet<FaultId>) -> Self {
-        Self { spared, ..Self::default() }
+    /// The faults of a run in which those in `spared` do not take place, and, if some are `kept`,
+    /// no others than those.
+    pub(crate) fn new(spared: BTreeSet<FaultId>, kept: Option<BTreeSet<FaultId>>) -> Self {
+        Self { spared, kept, ..Self::default() }
     }
 
     /// Whether the fault of `kind` that was just drawn takes place; counts it if so. If not, the
@@ -169,7 +177,7 @@ impl Faults {
     pub(crate) fn permits(&mut self, kind: FaultKind) -> bool {
         let id = FaultId { kind, number: self.drawn.of(kind) };
         self.drawn.add(kind);
-        !self.spared.contains(&id)
+        !self.spared.contains(&id) && self.kept.as_ref().is_none_or(|kept| kept.contains(&id))
     }
 
     /// Counts what follows from another fault, or from what the plan says about a replica.
@@ -177,14 +185,46 @@ impl Faults {
         self.counts.add(kind);
     }
 
-    /// How often each kind took place.
-    pub(crate) fn into_counts(self) -> FaultCounts {
-        self.counts
+    /// How often `kind` took place.
+    pub(crate) const fn count(&self, kind: FaultKind) -> u64 {
+        self.counts.of(kind)
+    }
+
+    /// How often each kind took place, and how often each was drawn by the dice.
+    pub(crate) fn into_counts(self) -> (FaultCounts, FaultCounts) {
+        (self.counts, self.drawn)
     }
 }
 
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_lead_back_to_their_kind() {
+        for kind in FaultKind::ALL {
+            assert_eq!(FaultKind::of_name(kind.name()), Some(*kind));
+        }
+    }
+
+    #[test]
+    fn numbers_count_what_was_drawn_not_what_took_place() {
+        let third = FaultId { kind: FaultKind::Crash, number: 2 };
+        let mut only_third = Faults::new(BTreeSet::new(), Some([third].into()));
+        let strikes = [0; 4].map(|_| only_third.strikes(FaultKind::Crash));
+        assert_eq!(strikes, [false, false, true, false]);
+        assert!(!only_third.strikes(FaultKind::Pause), "what is not kept does not take place");
+        let (counts, drawn) = only_third.into_counts();
+        assert_eq!((counts.total(), drawn.of(FaultKind::Crash)), (1, 4));
+
+        let mut all_but_third = Faults::new([third].into(), None);
+        let strikes = [0; 4].map(|_| all_but_third.strikes(FaultKind::Crash));
+        assert_eq!(strikes, [true, true, false, true]);
     }
 }

@@ -14,6 +14,7 @@ use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
 use crate::invariants::{self, check_bounded, check_buffer, check_complete, check_read};
+use crate::trace::Mark;
 use crate::violation::{Check, broken};
 use crate::witness;
 use crate::world::{Phase, World};
@@ -92,15 +93,16 @@ impl<P: Inspect> World<P> {
                         format!("{} sends the snapshot at {slot}, which it has not", node.id);
                     return Err(broken(invariants::CONTRACT, detail));
                 };
-                self.note(|| format!("{} sends its snapshot at {slot} to {to}", index_name(index)));
+                self.note_at(index, Mark::Detail, || {
+                    format!("sends its snapshot at {slot} to {to}")
+                });
                 self.transmit(index, To::One(to), message, Some(image))
             }
             Effect::Append { record } => {
                 if node.byzantine.is_none() {
                     self.check_entries(index, &record)?;
                 }
-                self.write(index, Step::Append(record));
-                Ok(())
+                self.write(index, Step::Append(record))
             }
             Effect::Compact { slot, records } => {
                 let Some(image) = running.snapshots.get(&slot).cloned() else {
@@ -108,9 +110,8 @@ impl<P: Inspect> World<P> {
                     return Err(broken(invariants::CONTRACT, detail));
                 };
                 running.snapshots.retain(|held, _| *held >= slot);
-                self.note(|| format!("{} compacts its journal to {slot}", index_name(index)));
-                self.write(index, Step::Replace(image, records));
-                Ok(())
+                self.note_at(index, Mark::Noted, || format!("compacts to {slot}"));
+                self.write(index, Step::Replace(image, records))
             }
             Effect::InstallSnapshot { snapshot, records } => self.install(index, snapshot, records),
             Effect::Commit { slot, batch } => self.commit(index, slot, batch),
@@ -151,8 +152,9 @@ impl<P: Inspect> World<P> {
                 self.take_snapshots(index)
             }
             Effect::RoleChanged { role, epoch, leader } => {
-                self.note(|| {
-                    format!("{} is {role:?} in epoch {epoch}, leader {leader:?}", index_name(index))
+                self.note_at(index, Mark::Role(role), || {
+                    let leader = leader.map_or_else(|| "none".into(), |leader| leader.to_string());
+                    format!("is {role:?} in epoch {epoch}, leader {leader}")
                 });
                 Ok(())
             }
@@ -195,13 +197,17 @@ impl<P: Inspect> World<P> {
     }
 
     /// Hands a durable step to the disk.
-    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) {
+    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) -> Check {
         let node = &mut self.nodes[index];
         node.disk.write(step);
         if let Some(running) = &mut node.running {
             let lsn = running.gate.step();
             assert_eq!(lsn, node.disk.appended(), "gate and disk count the same steps");
         }
+        if self.crashes_at_this_write(index) {
+            return self.crash(index, FaultKind::CrashWithinStep);
+        }
+        Ok(())
     }
 
     fn start_sync(&mut self, index: usize) {
@@ -308,14 +314,16 @@ impl<P: Inspect> World<P> {
         }
         running.committed = slot;
         running.to_apply.push_back((slot, batch));
+        let incarnation = node.incarnation;
+        self.note_at(index, Mark::Committed(slot), || format!("commits {slot}"));
         if self.plan.apply_lag_ns == 0 {
             return self.apply(index);
         }
+        let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         if !running.apply_scheduled {
             running.apply_scheduled = true;
             self.faults.note(FaultKind::SlowApply);
             let at = self.now_ns + self.host_dice.long_tail(self.plan.apply_lag_ns);
-            let incarnation = node.incarnation;
             self.queue.push(at, Event::Apply { node: index, incarnation });
         }
         Ok(())
@@ -422,6 +430,7 @@ impl<P: Inspect> World<P> {
         if self.is_silenced(index, None) {
             return;
         }
+        self.note_at(index, Mark::Request, || format!("answers client {client}, {seq}"));
         if let Some(delay) = self.client_delay() {
             self.queue.push(self.now_ns + delay, Event::Reply { client, reply: Box::new(reply) });
         }
@@ -441,11 +450,6 @@ impl<P: Inspect> World<P> {
             self.reply(index, wait.client, ClientId::NONE, wait.seq, Answer::Read { payload });
         }
     }
-}
-
-/// The node's name in traces.
-pub(crate) fn index_name(index: usize) -> String {
-    format!("r{index}")
 }
 
 fn begins_to_lead(before: &Status, now: &Status) -> bool {

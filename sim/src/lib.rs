@@ -27,12 +27,14 @@
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
 //! | [`lincheck`] | the linearizability checker |
+//! | [`scene`] | scripted runs: named scenarios, step by step |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
 
 #![forbid(unsafe_code)]
 
 pub mod byzantine;
 pub mod campaign;
+pub mod chart;
 mod client;
 mod clock;
 pub mod dice;
@@ -55,8 +57,10 @@ pub mod plan;
 pub mod profile;
 mod queue;
 pub mod registry;
+pub mod scene;
 mod service;
 mod snapshots;
+pub mod trace;
 mod traffic;
 mod violation;
 mod witness;
@@ -65,6 +69,7 @@ mod world;
 pub use fault::{FaultCounts, FaultId, FaultKind};
 pub use inspect::Inspect;
 pub use options::{Adjust, Options, Tamper};
-pub use outcome::{Outcome, simulate, simulate_traced};
+pub use outcome::{Outcome, simulate, simulate_told, simulate_traced};
 pub use plan::Plan;
+pub use scene::Scene;
 pub use violation::Violation;

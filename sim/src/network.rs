@@ -111,6 +111,11 @@ impl Network {
         self.cut[from].insert(ReplicaId(to as u8));
     }
 
+    /// Mends the link from `from` to `to`.
+    pub(crate) fn mend_link(&mut self, from: usize, to: usize) {
+        self.cut[from].remove(ReplicaId(to as u8));
+    }
+
     /// Mends all links.
     pub(crate) fn mend(&mut self) {
         self.cut.fill(ReplicaSet::EMPTY);

@@ -16,24 +16,13 @@ use crate::client::Request;
 use crate::clock::Clock;
 use crate::disk::{Disk, Image};
 use crate::event::Event;
-use crate::inspect::{Inspect, Sealed};
+use crate::inspect::Inspect;
 use crate::invariants::{Acknowledgements, Progress, Told};
 
 /// Arrived snapshots that a node keeps until its replica asks for one.
 pub(crate) const ARRIVED_MAX: usize = 4;
 /// Old messages that a replaying Byzantine node keeps.
 pub(crate) const REPLAYS_MAX: usize = 32;
-
-/// Costly messages whose opening a node remembers.
-pub(crate) const OPENED_MAX: usize = 64;
-
-/// A message that was opened.
-pub(crate) struct Opened<P: Protocol> {
-    pub(crate) hash: u64,
-    pub(crate) from: ReplicaId,
-    pub(crate) sealed: Sealed<P>,
-    pub(crate) message: P::Message,
-}
 
 /// A process that hosts one replica.
 pub(crate) struct Node<P: Inspect> {
@@ -67,8 +56,6 @@ pub(crate) struct Node<P: Inspect> {
     pub(crate) crash_after_effects: Option<u32>,
     /// What a Byzantine node vouched for against better knowledge.
     pub(crate) lies: crate::inspect::Told,
-    /// Messages that were costly to open, with what came of it.
-    pub(crate) opened: VecDeque<Opened<P>>,
     /// Crash instead of finishing the next sync.
     pub(crate) crash_within_sync: bool,
     /// A Byzantine node's own old messages, and the last batch that it was asked to propose.

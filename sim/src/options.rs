@@ -40,6 +40,8 @@ pub struct Options<P: Protocol> {
     pub hash_messages: bool,
     /// Faults that the dice draw and that are left out all the same.
     pub spared: BTreeSet<FaultId>,
+    /// If given, these faults take place and no others that the dice draw.
+    pub kept: Option<BTreeSet<FaultId>>,
 }
 
 impl<P: Protocol> Options<P> {
@@ -57,6 +59,7 @@ impl<P: Protocol> Options<P> {
             count_bytes: false,
             hash_messages: false,
             spared: BTreeSet::new(),
+            kept: None,
         }
     }
 }

@@ -4,6 +4,8 @@
 //! everything on seldom gets far enough to be interesting, and some bugs need the quiet of all
 //! other faults. [`Plan::quiet`] has none, for experiments in virtual time.
 
+use serde::{Deserialize, Serialize};
+
 use crate::byzantine::Behaviour;
 use crate::dice::Dice;
 use crate::profile::Profile;
@@ -14,7 +16,8 @@ pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1_000 * MS;
 
 /// How messages travel. Probabilities in parts of a million, per message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NetworkPlan {
     /// The shortest delay of a message between two replicas, in nanoseconds.
     pub delay_min_ns: u64,
@@ -38,7 +41,8 @@ pub struct NetworkPlan {
 }
 
 /// How disks behave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DiskPlan {
     /// The shortest sync, in nanoseconds; 0 with no extra: durable at once.
     pub sync_min_ns: u64,
@@ -53,7 +57,8 @@ pub struct DiskPlan {
 }
 
 /// A fault that comes again and again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Recurring {
     /// Mean time between two of them over the whole cluster, in nanoseconds; 0: never.
     pub every_ns: u64,
@@ -70,7 +75,8 @@ impl Recurring {
 }
 
 /// What befalls processes, links and clocks.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NemesisPlan {
     /// A replica crashes, at any point between two events, and comes back later.
     pub crash: Recurring,
@@ -91,7 +97,8 @@ pub struct NemesisPlan {
 }
 
 /// What clients do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LoadPlan {
     /// Clients, each with one request in flight.
     pub clients: usize,
@@ -125,7 +132,8 @@ pub struct LoadPlan {
 }
 
 /// Everything that a run needs besides the protocol and its configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Plan {
     /// The network between replicas.
     pub network: NetworkPlan,
@@ -242,6 +250,31 @@ impl Plan {
             profile.aim(&mut plan);
         }
         plan
+    }
+}
+
+/// What a plan that was written down does not say is quiet.
+impl Default for Plan {
+    fn default() -> Self {
+        Self::quiet()
+    }
+}
+
+impl Default for NetworkPlan {
+    fn default() -> Self {
+        Plan::quiet().network
+    }
+}
+
+impl Default for DiskPlan {
+    fn default() -> Self {
+        Plan::quiet().disk
+    }
+}
+
+impl Default for LoadPlan {
+    fn default() -> Self {
+        Plan::quiet().load
     }
 }
 

@@ -8,11 +8,12 @@ use quorate_smr::{Batch, ClientId, Command, ReadId, Reason, RequestSeq};
 use crate::client::{Answer, Doing, Reply, Request};
 use crate::event::Event;
 use crate::fault::FaultKind;
-use crate::history::decode_answer;
+use crate::history::{decode_answer, label_of_answer};
 use crate::inspect::Inspect;
 use crate::invariants;
 use crate::node::ReadWait;
 use crate::plan::MS;
+use crate::trace::{Happening, Mark};
 use crate::violation::{Check, broken};
 use crate::world::{Phase, World};
 
@@ -28,6 +29,12 @@ const BACKOFF_DOUBLINGS_MAX: u32 = 3;
 impl<P: Inspect> World<P> {
     /// A request arrives at a node.
     pub(crate) fn serve(&mut self, index: usize, request: Request) -> Check {
+        let node = &mut self.nodes[index];
+        if node.running.is_none() {
+            return Ok(());
+        }
+        let (client, seq) = (request.client, request.seq);
+        self.note_at(index, Mark::Request, || format!("is asked by client {client}, {seq}"));
         let node = &mut self.nodes[index];
         let Some(running) = &mut node.running else { return Ok(()) };
         if request.indexed_read {
@@ -120,7 +127,11 @@ impl<P: Inspect> World<P> {
                     && self.clients[client].dice.chance(give_up)
                     && self.faults.strikes(FaultKind::GaveUp)
                 {
-                    self.note(|| format!("client {client} gives up"));
+                    self.tell(|| Happening::Client {
+                        client,
+                        label: "gives up".into(),
+                        text: "gives up".into(),
+                    });
                     self.finish(client, false);
                 } else {
                     self.ask_elsewhere(client);
@@ -161,8 +172,10 @@ impl<P: Inspect> World<P> {
             }
             let number = self.history.call(index as u32, &wish);
             if self.trace.is_some() {
-                let (id, seq, call) = (request.id, request.seq, format!("{wish:?}"));
-                self.note(|| format!("client {index} ({id} {seq}) asks {call}"));
+                let (id, seq) = (request.id, request.seq);
+                let text = format!("({id} {seq}) asks {wish:?}");
+                let label = wish.label();
+                self.tell(|| Happening::Client { client: index, label, text });
             }
             let called_at_ns = self.now_ns;
             self.clients[index].doing = Doing::Asking { wish, number, indexed_read, called_at_ns };
@@ -203,7 +216,7 @@ impl<P: Inspect> World<P> {
         self.arm_client(index, wait);
     }
 
-    fn send_request(&mut self, node: usize, request: &Request) {
+    pub(crate) fn send_request(&mut self, node: usize, request: &Request) {
         let twice = self.phase == Phase::Faults
             && self.host_dice.chance(self.plan.network.duplicate_ppm)
             && self.faults.strikes(FaultKind::Duplicate);
@@ -329,15 +342,16 @@ impl<P: Inspect> World<P> {
         self.counters.latencies_ns.push(now_ns - called_at_ns);
         client.learn(&wish, &answer);
         if self.trace.is_some() {
-            let text = format!("{answer:?}");
-            self.note(|| format!("client {index} is answered {text}"));
+            let label = label_of_answer(&answer);
+            let text = format!("is answered {answer:?}");
+            self.tell(|| Happening::Client { client: index, label, text });
         }
         self.history.returned(number, answer);
         self.finish(index, true);
         Ok(())
     }
 
-    fn finish(&mut self, index: usize, answered: bool) {
+    pub(crate) fn finish(&mut self, index: usize, answered: bool) {
         let healed = self.phase != Phase::Faults;
         let think = self.plan.load.think_ns;
         let client = &mut self.clients[index];

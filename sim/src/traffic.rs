@@ -15,8 +15,9 @@ use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::{Inspect, Sealed};
 use crate::invariants;
-use crate::node::{OPENED_MAX, Opened, REPLAYS_MAX};
+use crate::node::REPLAYS_MAX;
 use crate::plan::MS;
+use crate::trace::{Happening, Mark};
 use crate::violation::{Check, broken};
 use crate::world::{Phase, World};
 
@@ -35,9 +36,9 @@ impl<P: Inspect> World<P> {
         image: Option<Rc<Vec<u8>>>,
     ) -> Check {
         if self.trace.is_some() {
-            let name = self.nodes[index].id;
+            self.label = P::label(&message);
             let text = shorten(&format!("{message:?}"));
-            self.note(|| format!("{name} -> {to:?}: {text}"));
+            self.tell(|| Happening::Says { node: index, to, text });
         }
         if self.nodes[index].byzantine == Some(Behaviour::Equivocate)
             && self.equivocate(index, to, &message, image.as_ref())
@@ -85,7 +86,8 @@ impl<P: Inspect> World<P> {
         } else {
             Content::Sealed(sealed)
         };
-        let parcel = Parcel { from, content, snapshot: image, corrupted: false };
+        let sent_ns = self.now_ns;
+        let parcel = Parcel { from, content, snapshot: image, corrupted: false, sent_ns };
         for receiver in receivers.iter() {
             self.counters.message_bytes += bytes as u64;
             self.send_parcel(index, receiver, parcel.clone(), bytes);
@@ -116,6 +118,12 @@ impl<P: Inspect> World<P> {
         self.counters.messages += 1;
         let (now, from) = (self.now_ns, parcel.from);
         let fate = self.network.fate(now, from, to, bytes, &mut self.faults);
+        if self.trace.is_some() {
+            let node = usize::from(from.0);
+            let arrivals_ns = fate.iter().flatten().map(|delay| now + later + delay).collect();
+            let label = self.label.clone();
+            self.tell(|| Happening::Leaves { node, to, label, arrivals_ns });
+        }
         let mut copy = Some(parcel);
         for (place, delay) in fate.iter().enumerate() {
             let Some(delay) = delay else { continue };
@@ -236,24 +244,24 @@ impl<P: Inspect> World<P> {
                 }
                 Ok((header, sealed)) if header.from == parcel.from => sealed,
                 _ => {
-                    self.counters.refused_at_the_edge += 1;
+                    self.refuse(index, parcel.from);
                     return Ok(());
                 }
             },
         };
-        let Some(message) = self.open(index, parcel.from, sealed) else {
-            self.counters.refused_at_the_edge += 1;
+        let Ok(message) = node.auth.open(parcel.from, sealed) else {
+            self.refuse(index, parcel.from);
             return Ok(());
         };
-        let node = &self.nodes[index];
         if self.hash_messages {
             let mut fold = self.trace_hash;
             message.hash(&mut fold);
             self.trace_hash = fold;
         }
         if self.trace.is_some() {
-            let (name, from, text) = (node.id, parcel.from, shorten(&format!("{message:?}")));
-            self.note(|| format!("{name} <- {from}: {text}"));
+            let (from, sent_ns) = (parcel.from, parcel.sent_ns);
+            let (label, text) = (P::label(&message), shorten(&format!("{message:?}")));
+            self.tell(|| Happening::Arrives { node: index, from, sent_ns, label, text });
         }
         let from = parcel.from;
         let Some(image) = parcel.snapshot else {
@@ -264,28 +272,9 @@ impl<P: Inspect> World<P> {
         self.handle(index, Input::SnapshotArrived { from, message, snapshot })
     }
 
-    /// Checks a message's proof; the result for a costly one is remembered for retransmissions.
-    fn open(&mut self, index: usize, from: ReplicaId, sealed: Sealed<P>) -> Option<P::Message> {
-        let node = &mut self.nodes[index];
-        if !P::is_costly(&sealed) {
-            return node.auth.open(from, sealed).ok();
-        }
-        let mut fold = Fold::default();
-        sealed.hash(&mut fold);
-        let hash = fold.value();
-        let known = node
-            .opened
-            .iter()
-            .find(|known| known.hash == hash && known.from == from && known.sealed == sealed);
-        if let Some(known) = known {
-            return Some(known.message.clone());
-        }
-        let message = node.auth.open(from, sealed.clone()).ok()?;
-        node.opened.push_back(Opened { hash, from, sealed, message: message.clone() });
-        if node.opened.len() > OPENED_MAX {
-            node.opened.pop_front();
-        }
-        Some(message)
+    fn refuse(&mut self, index: usize, from: ReplicaId) {
+        self.counters.refused_at_the_edge += 1;
+        self.note_at(index, Mark::Noted, || format!("refuses a message of {from}"));
     }
 
     /// The delay of a message between a client and a replica; `None` when it is lost.

@@ -24,6 +24,8 @@ use crate::node::Node;
 use crate::options::{Options, Tamper};
 use crate::plan::{MS, Plan};
 use crate::queue::EventQueue;
+use crate::scene::Script;
+use crate::trace::{Happening, Mark, TraceEvent};
 use crate::violation::{Check, Violation, broken};
 
 /// The most events of a run; one that needs more is a message storm.
@@ -69,8 +71,8 @@ pub(crate) type ClientSide<P> = <<P as quorate_smr::Protocol>::Auth as Authentic
     <P as quorate_smr::Protocol>::Message,
 >>::Client;
 
-/// The receiver of trace lines.
-pub(crate) type TraceSink = Box<dyn FnMut(&str)>;
+/// The receiver of the trace.
+pub(crate) type TraceSink = Box<dyn FnMut(&TraceEvent)>;
 
 /// One run.
 pub(crate) struct World<P: Inspect> {
@@ -92,6 +94,8 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) phase: Phase,
     pub(crate) trace_hash: Fold,
     pub(crate) trace: Option<TraceSink>,
+    /// The message that is being sent, in a few words; empty when nobody watches.
+    pub(crate) label: String,
     pub(crate) config: P::Config,
     pub(crate) tamper: Option<Tamper>,
     pub(crate) effects: Effects<P::Message, P::Record>,
@@ -100,6 +104,8 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) count_bytes: bool,
     pub(crate) hash_messages: bool,
     pub(crate) bytes: Vec<u8>,
+    /// What a scene holds back; `None` in every run of the swarm.
+    pub(crate) script: Option<Box<Script<P>>>,
 }
 
 impl<P: Inspect> World<P> {
@@ -131,11 +137,12 @@ impl<P: Inspect> World<P> {
             host_dice: Dice::new(seed, part::HOST),
             book: Book::default(),
             history: History::default(),
-            faults: Faults::sparing(options.spared.clone()),
+            faults: Faults::new(options.spared.clone(), options.kept.clone()),
             counters: Counters::default(),
             phase: Phase::Faults,
             trace_hash: Fold::default(),
             trace,
+            label: String::new(),
             config,
             tamper: options.tamper.clone(),
             effects: Effects::new(),
@@ -144,6 +151,7 @@ impl<P: Inspect> World<P> {
             count_bytes: options.count_bytes,
             hash_messages: options.hash_messages,
             bytes: Vec::new(),
+            script: None,
             plan,
         };
         world.add_nodes();
@@ -198,7 +206,6 @@ impl<P: Inspect> World<P> {
             crash_after_effects: None,
             crash_within_sync: false,
             lies: std::collections::BTreeMap::new(),
-            opened: std::collections::VecDeque::new(),
             old_messages: std::collections::VecDeque::new(),
             other_batch: None,
         });
@@ -235,21 +242,36 @@ impl<P: Inspect> World<P> {
     fn run_events(&mut self) -> Check {
         self.begin()?;
         while self.phase != Phase::Done {
-            let Some((at_ns, event)) = self.queue.pop() else {
-                return Err(broken(invariants::PROGRESS, "nothing is left to happen".into()));
-            };
-            self.now_ns = at_ns;
-            self.counters.events += 1;
-            if self.counters.events > EVENTS_MAX {
-                let detail = format!("{EVENTS_MAX} events were not enough");
-                return Err(broken(invariants::NO_RUNAWAY, detail));
-            }
-            self.take(event)?;
+            self.next_event()?;
         }
         self.check_history()
     }
 
-    fn begin(&mut self) -> Check {
+    /// Lets the next event happen.
+    pub(crate) fn next_event(&mut self) -> Check {
+        let Some((at_ns, event)) = self.queue.pop() else {
+            return Err(broken(invariants::PROGRESS, "nothing is left to happen".into()));
+        };
+        self.now_ns = at_ns;
+        self.counters.events += 1;
+        if self.counters.events > EVENTS_MAX {
+            let detail = format!("{EVENTS_MAX} events were not enough");
+            return Err(broken(invariants::NO_RUNAWAY, detail));
+        }
+        if self.script.is_none() {
+            return self.take(event);
+        }
+        match self.intercept(event) {
+            Some(event) => self.take(event),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn begin(&mut self) -> Check {
+        if self.trace.is_some() {
+            let nodes = self.nodes.iter().map(|node| node.id).collect();
+            self.tell(|| Happening::Begin { nodes });
+        }
         for node in 0..self.nodes.len() {
             self.start(node)?;
         }
@@ -397,7 +419,7 @@ impl<P: Inspect> World<P> {
         self.book.acknowledged.survive(last)
     }
 
-    fn check_history(&mut self) -> Check {
+    pub(crate) fn check_history(&mut self) -> Check {
         match check_kv(self.history.operations(), CHECK_LIMITS) {
             KvVerdict::Linearizable => Ok(()),
             KvVerdict::GaveUp { .. } => {
@@ -414,7 +436,7 @@ impl<P: Inspect> World<P> {
     }
 
     /// Who stands where, for a report of a cluster that does not get on.
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         use std::fmt::Write as _;
         let mut text = String::new();
         for node in &self.nodes {
@@ -454,11 +476,20 @@ impl<P: Inspect> World<P> {
             .map(|(_, index)| index)
     }
 
-    /// Writes a line of the trace, if someone reads it.
-    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+    /// Tells what happened to the whole group, if someone watches.
+    pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
+        self.tell(|| Happening::World { text: text() });
+    }
+
+    /// Tells what happened at a node, if someone watches.
+    pub(crate) fn note_at(&mut self, node: usize, mark: Mark, text: impl FnOnce() -> String) {
+        self.tell(|| Happening::Node { node, mark, text: text() });
+    }
+
+    /// Tells what happened, if someone watches.
+    pub(crate) fn tell(&mut self, what: impl FnOnce() -> Happening) {
         if let Some(trace) = &mut self.trace {
-            let (ms, line) = (self.now_ns as f64 / 1e6, line());
-            trace(&format!("{ms:>12.4} ms  {line}"));
+            trace(&TraceEvent { at_ns: self.now_ns, what: what() });
         }
     }
 }

@@ -38,6 +38,7 @@
 //! | [`session`], [`executor`] | exactly once, applied in order |
 //! | [`machine`], [`kv`] | state machines |
 //! | [`wire`] | versioned frames |
+//! | [`journal`] | the bytes of durable steps |
 //! | [`testing`] | a deterministic pump for tests and examples |
 
 #![forbid(unsafe_code)]
@@ -50,6 +51,7 @@ mod digest;
 pub mod executor;
 pub mod gate;
 mod ids;
+pub mod journal;
 pub mod kv;
 pub mod machine;
 pub mod protocol;

@@ -75,6 +75,13 @@ pub trait Inspect: Protocol {
         Self::faults(replicas)
     }
 
+    /// The message in a few words, for a chart: what it is, and the numbers that matter.
+    #[must_use]
+    fn label(message: &Self::Message) -> String {
+        let text = format!("{message:?}");
+        text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+    }
+
     /// What the replica has promised so far.
     fn memory(&self) -> Self::Memory;
 
@@ -175,13 +182,6 @@ pub trait Inspect: Protocol {
         _dice: &mut Dice,
     ) -> Option<Sealed<Self>> {
         None
-    }
-
-    /// Whether opening `sealed` is costly (signatures), so that the simulator should remember the
-    /// result for retransmissions. Opening is a pure function; remembering changes nothing.
-    #[must_use]
-    fn is_costly(_sealed: &Sealed<Self>) -> bool {
-        false
     }
 
     /// The proposal `message` of the replica `from` with `batch` in place of what it proposes;

@@ -62,6 +62,31 @@ impl Inspect for Paxos {
         larger.map_or(Self::faults(replicas), |needed| replicas.saturating_sub(needed))
     }
 
+    fn label(message: &Message) -> String {
+        match message {
+            Message::Canvass { canvass } => format!("Canvass #{canvass}"),
+            Message::Canvassed { canvass, free, .. } => {
+                format!("Canvassed #{canvass} {}", if *free { "free" } else { "taken" })
+            }
+            Message::Prepare { ballot, from } => format!("Prepare {ballot} from {from}"),
+            Message::Promise { ballot, accepted, .. } => {
+                format!("Promise {ballot} +{}", accepted.len())
+            }
+            Message::Refuse { promised } => format!("Refuse {promised}"),
+            Message::Accept { round, slot, .. } => format!("Accept b{round} {slot}"),
+            Message::Accepted { ballot, upto } => format!("Accepted {ballot} {upto}"),
+            Message::Decide { decided, .. } => format!("Decide {decided}"),
+            Message::Heartbeat { ballot, probe, .. } => format!("Heartbeat {ballot} #{probe}"),
+            Message::HeartbeatAck { ballot, probe, .. } => format!("HeartbeatOk {ballot} #{probe}"),
+            Message::Fetch { from } => format!("Fetch {from}"),
+            Message::Decisions { from, batches, .. } => {
+                format!("Decisions {from} +{}", batches.len())
+            }
+            Message::Snapshot { decided } => format!("Snapshot {decided}"),
+            Message::TakeOver { ballot } => format!("TakeOver {ballot}"),
+        }
+    }
+
     fn memory(&self) -> PaxosMemory {
         PaxosMemory { promised: self.promised() }
     }

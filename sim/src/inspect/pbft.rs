@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_pbft::{
-    Message, NewView, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignedNewView,
-    SignedViewChange, View, ViewChange, Wire,
+    Message, NewView, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignatureMemo,
+    SignedNewView, SignedViewChange, View, ViewChange, Wire,
 };
 use quorate_smr::{Batch, Digest, GroupId, QuorumRule, ReplicaId, ReplicaSet, Slot, To};
 
 use super::{Entry, Inspect, Told, Value};
 use crate::dice::Dice;
 use crate::invariants::PREPARED_SURVIVES;
+
+thread_local! {
+    /// Shared by the runs on one thread: it changes nothing but their speed.
+    static MEMO: SignatureMemo = SignatureMemo::new();
+}
 
 /// The view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +39,7 @@ impl Inspect for Pbft {
         let timeout_ms = dice.between(100, 400);
         let batch_bytes_max = *dice.pick(&[16 << 10, 1 << 20]);
         PbftConfig {
+            memo: Some(MEMO.with(SignatureMemo::clone)),
             clients_max: 64,
             checkpoint_interval,
             window: checkpoint_interval * dice.between(2, 5),
@@ -47,6 +53,25 @@ impl Inspect for Pbft {
             retransmit_interval: Duration::from_millis(dice.between(15, 60)),
             status_interval: Duration::from_millis(dice.between(50, 250)),
             ..PbftConfig::default()
+        }
+    }
+
+    fn label(message: &Message) -> String {
+        match message {
+            Message::Request(proposal) => format!("Request x{}", proposal.batch().count()),
+            Message::PrePrepare { view, slot, .. } => format!("PrePrepare {view} {slot}"),
+            Message::Prepare { view, slot, .. } => format!("Prepare {view} {slot}"),
+            Message::Commit { view, slot, .. } => format!("Commit {view} {slot}"),
+            Message::Checkpoint(checkpoint) => format!("Checkpoint {}", checkpoint.slot),
+            Message::Stable(certificate) => format!("Stable {}", certificate.slot),
+            Message::ViewChange(change) => format!("ViewChange {}", change.content.view),
+            Message::NewView(new_view) => format!("NewView {}", new_view.content.view),
+            Message::Status(report) => format!("Status {} {}", report.view, report.committed),
+            Message::Claims { first, digests } => format!("Claims {first} +{}", digests.len()),
+            Message::Fetch { slot, .. } => format!("Fetch {slot}"),
+            Message::Body { slot, .. } => format!("Body {slot}"),
+            Message::FetchState { slot } => format!("FetchState {slot}"),
+            Message::Snapshot(certificate) => format!("Snapshot {}", certificate.slot),
         }
     }
 
@@ -117,17 +142,6 @@ impl Inspect for Pbft {
             _ => return None,
         };
         Some(auth.seal_wire(to, wire))
-    }
-
-    fn is_costly(sealed: &Sealed) -> bool {
-        matches!(
-            sealed.wire,
-            Wire::Checkpoint(_)
-                | Wire::Stable(_)
-                | Wire::ViewChange(_)
-                | Wire::NewView(_)
-                | Wire::Snapshot(_)
-        )
     }
 
     fn equivocate(message: &Message, _from: ReplicaId, batch: &Batch) -> Option<Message> {

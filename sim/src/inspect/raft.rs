@@ -47,6 +47,32 @@ impl Inspect for Raft {
         }
     }
 
+    fn label(message: &Message) -> String {
+        let term = message.term();
+        match message {
+            Message::Append { previous, entries, .. } => match entries.as_slice().len() as u64 {
+                0 => format!("Append? {term} after {}", previous.slot),
+                1 => format!("Append {term} s{}", previous.slot.0 + 1),
+                n => format!("Append {term} s{}..{}", previous.slot.0 + 1, previous.slot.0 + n),
+            },
+            Message::Appended { upto, .. } => format!("Appended {term} {upto}"),
+            Message::Conflict { previous, .. } => format!("Conflict {term} {previous}"),
+            Message::Commit { position, .. } => format!("Commit {term} {}", position.slot),
+            Message::Heartbeat { round, .. } => format!("Heartbeat {term} #{round}"),
+            Message::HeartbeatReply { round, .. } => format!("HeartbeatOk {term} #{round}"),
+            Message::Vote { pre: true, .. } => format!("PreVote {term}"),
+            Message::Vote { .. } => format!("Vote {term}"),
+            Message::VoteReply { granted, pre, .. } => {
+                let (pre, granted) =
+                    (if *pre { "Pre" } else { "" }, if *granted { "yes" } else { "no" });
+                format!("{pre}Vote {term} {granted}")
+            }
+            Message::NewerTerm { .. } => format!("NewerTerm {term}"),
+            Message::TimeoutNow { .. } => format!("TimeoutNow {term}"),
+            Message::Snapshot { position, .. } => format!("Snapshot {term} {}", position.slot),
+        }
+    }
+
     fn memory(&self) -> RaftMemory {
         RaftMemory { term: self.term(), vote: self.voted_for() }
     }
