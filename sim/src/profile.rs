@@ -13,6 +13,10 @@ const PART_PROFILE: u64 = 41;
 const SHORT_REIGNS_PPM: u64 = 80_000;
 /// Runs with more clients than sessions, in parts of a million.
 const CROWDED_PPM: u64 = 60_000;
+/// Runs with late requests, in parts of a million.
+const LATE_PPM: u64 = 40_000;
+/// The mean time that a late request travels, in nanoseconds.
+const LATE_NS: u64 = 100 * MS;
 /// The longest that a hunted leader of a short reign leads, in nanoseconds.
 const REIGN_NS: u64 = 15 * MS;
 
@@ -24,6 +28,9 @@ pub enum Profile {
     ShortReigns,
     /// More clients than sessions, and impatient ones: sessions expire while requests are retried.
     CrowdedSessions,
+    /// Requests that travel for longer than their clients wait, so that old copies of them arrive
+    /// after newer requests of the same client.
+    LateRequests,
 }
 
 impl Profile {
@@ -35,6 +42,8 @@ impl Profile {
             Some(Self::ShortReigns)
         } else if drawn < SHORT_REIGNS_PPM + CROWDED_PPM {
             Some(Self::CrowdedSessions)
+        } else if drawn < SHORT_REIGNS_PPM + CROWDED_PPM + LATE_PPM {
+            Some(Self::LateRequests)
         } else {
             None
         }
@@ -46,7 +55,16 @@ impl Profile {
             Self::ShortReigns => {
                 plan.nemesis.hunt_ppm = 900_000;
                 plan.nemesis.hunt_ns = plan.nemesis.hunt_ns.min(REIGN_NS);
-                plan.load = LoadPlan { readers_ppm: 500_000, ordered_read_ppm: 0, ..plan.load };
+                plan.network.loss_ppm = plan.network.loss_ppm.max(100_000);
+                plan.network.reorder_ppm = plan.network.reorder_ppm.max(100_000);
+                plan.load = LoadPlan {
+                    clients: plan.load.clients.max(5),
+                    think_ns: plan.load.think_ns.min(2 * MS),
+                    readers_ppm: 300_000,
+                    ordered_read_ppm: 0,
+                    patience_percent: 15,
+                    ..plan.load
+                };
             }
             Self::CrowdedSessions => {
                 let clients = plan.load.clients.max(4);
@@ -58,6 +76,11 @@ impl Profile {
                     ..plan.load
                 };
                 plan.network.loss_ppm = plan.network.loss_ppm.max(50_000);
+            }
+            Self::LateRequests => {
+                plan.client_delay_ns.1 = LATE_NS;
+                plan.network.duplicate_ppm = plan.network.duplicate_ppm.max(100_000);
+                plan.load = LoadPlan { readers_ppm: 0, patience_percent: 15, ..plan.load };
             }
         }
     }
@@ -75,5 +98,6 @@ mod tests {
         assert!(count(None) > 1_600);
         assert!(count(Some(Profile::ShortReigns)) > 100);
         assert!(count(Some(Profile::CrowdedSessions)) > 70);
+        assert!(count(Some(Profile::LateRequests)) > 40);
     }
 }
