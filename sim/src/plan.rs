@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::byzantine::{Behaviour, Mischief};
 use crate::dice::Dice;
+use crate::profile::Profile;
 use crate::turbulence::Turbulence;
 
 /// One millisecond of virtual time.
@@ -254,6 +255,9 @@ impl Plan {
             faulty -= 1;
         }
         plan.draw_turbulence(seed, replicas, faults);
+        if let Some(profile) = Profile::draw(seed) {
+            profile.aim(&mut plan);
+        }
         plan
     }
 
