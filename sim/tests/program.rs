@@ -83,6 +83,15 @@ fn a_replay_with_a_trace_ends_with_the_hash_of_the_run_without() {
 }
 
 #[test]
+fn the_history_of_a_run_is_written_for_the_checker() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.jsonl");
+    text_of(&["--protocol", "raft", "--seed", "1", "--history", file.to_str().unwrap()]);
+    let lines = std::fs::read_to_string(file).unwrap();
+    assert!(lines.lines().count() > 20 && lines.contains("\"invoke\""), "{lines}");
+}
+
+#[test]
 fn a_chart_fits_a_terminal_and_a_window_is_a_part_of_it() {
     let arguments = ["--protocol", "raft", "--seed", "1", "--replicas", "3", "--trace"];
     let whole = text_of(&arguments);

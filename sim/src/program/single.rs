@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate_sim::chart::{Chart, Window};
+use quorate_sim::lincheck::file::write_json;
 use quorate_sim::registry::Visitor;
 use quorate_sim::regression::Regression;
 use quorate_sim::shrink::{Shrunk, shrink};
@@ -44,6 +45,13 @@ impl Visitor for Job<'_> {
             Some(form) => draw(&options, case.seed, form, window),
         };
         tell(&case, &outcome);
+        if let Some(file) = &arguments.history {
+            let refused = |error| InputError::History { path: file.display().to_string(), error };
+            let mut out =
+                std::fs::File::create(file).map(std::io::BufWriter::new).map_err(refused)?;
+            write_json(&outcome.history, &mut out).and_then(|()| out.flush()).map_err(refused)?;
+            say(&format!("history written: {}", file.display()));
+        }
         Ok(outcome.violation.is_none())
     }
 }
