@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use quorate_smr::ReplicaId;
 use quorate_smr::executor::Executor;
 use quorate_smr::kv::KvStore;
 use quorate_smr::protocol::Protocol;
-use quorate_smr::ReplicaId;
 
 use crate::fault::FaultId;
 use crate::plan::Plan;

@@ -24,7 +24,7 @@ fn played() -> BTreeMap<String, BTreeSet<String>> {
         let source = std::fs::read_to_string(&path).unwrap();
         for call in source.split("\nscenario!(").skip(1) {
             let (name, rest) = call.split_once(':').expect("a scenario has a name");
-            let rest = rest.split_once(");\n").expect("a scenario ends").0;
+            let rest = rest.split_once(");").expect("a scenario ends").0;
             let of = |protocol: &&&str| rest.contains(&format!("{protocol}("));
             let protocols = PROTOCOLS.iter().filter(of).map(|it| (*it).to_owned()).collect();
             played.insert(format!("{file}::{}", name.trim()), protocols);
