@@ -73,7 +73,7 @@ fn newer_leader<P: Subject>(scene: SceneBuilder<P>, old_first: bool) -> Step {
     let new = scene.hold_where(move |from, to, message| {
         from != 0 && to == last && P::is_one_of(message, &["Snapshot"])
     });
-    scene.isolate(0);
+    scene.cut(0, last);
     scene.elect(1)?;
     fill(&mut scene, 6)?;
     scene.run_until("the new leader's is on its way", |scene| scene.held(new) > 0)?;
