@@ -182,7 +182,7 @@ fn prepared_is_kept(scene: SceneBuilder<Pbft>) -> Step {
     use quorate_pbft::{Message, View};
     chosen_is_kept_without(
         scene,
-        |message| matches!(message, Message::Commit { view: View(0), slot, .. } if slot.0 > 2),
+        |message| matches!(message, Message::Commit { view: View(0), slot, .. } if slot.0 > 1),
     )
 }
 

@@ -57,6 +57,28 @@ fn the_table_and_the_tests_name_the_same_scenarios() {
 }
 
 #[test]
+fn the_tests_of_the_queue_exist() {
+    let readme = read("README.md");
+    let rows = readme.split("### Queue").nth(1).and_then(|rest| rest.split("###").next());
+    let rows = rows.expect("the readme has the queue's table");
+    let mut named = 0;
+    for cell in
+        rows.lines().filter(|line| line.contains("`mq/")).filter_map(|row| row.rsplit('|').nth(1))
+    {
+        let mut source = String::new();
+        for word in cell.split([' ', ',', '(', ')']).filter(|word| !word.is_empty()) {
+            if let Some(path) = word.strip_prefix('`').and_then(|path| path.strip_suffix('`')) {
+                source = read(&format!("../{path}"));
+            } else if word.contains('_') {
+                assert!(source.contains(&format!("fn {word}")), "{word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named >= 7, "one test for each scenario at least");
+}
+
+#[test]
 fn no_cell_of_the_table_is_empty() {
     let readme = read("README.md");
     let table = readme.split("## What is held").nth(1).expect("the readme has the table");
