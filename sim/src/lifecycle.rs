@@ -22,9 +22,13 @@ impl<P: Inspect> World<P> {
         let load = &self.plan.load;
         let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
         let fixed = P::reply_quorum(self.replicas) > 1;
-        let clients: Vec<_> = (1..=load.clients as u64).filter(|_| fixed).map(ClientId).collect();
+        let identities = (self.clients_planned() + self.plan.rogues.len()) as u64;
+        let clients: Vec<_> = (1..=identities).filter(|_| fixed).map(ClientId).collect();
         let node = &mut self.nodes[index];
         let mut executor = Executor::new(KvStore::default(), limits, &clients);
+        if let Some(tamper) = &self.tamper {
+            tamper(node.id, &mut executor);
+        }
         if let Some((meta, image)) = &node.disk.snapshot {
             let restored = executor.restore(image);
             if restored != Ok(*meta) {
@@ -48,6 +52,7 @@ impl<P: Inspect> World<P> {
             .map_err(|error| broken(invariants::RECOVERS, format!("{id}: {error}")))?;
         if node.is_honest() {
             node.told.recovered(node.id, &protocol)?;
+            node.acknowledged.recovered(node.id, &protocol)?;
         }
         node.promised = P::promise_of(&protocol.memory());
         let running = Running::new(protocol, executor, node.disk.snapshot.as_ref(), &node.setup);
@@ -68,7 +73,8 @@ impl<P: Inspect> World<P> {
         }
         self.faults.note(kind);
         let node = &mut self.nodes[index];
-        let kept = self.nemesis_dice.index(node.disk.pending() + 1);
+        let scripted = self.script.as_mut().and_then(|script| script.crash_keeps.take());
+        let kept = scripted.unwrap_or_else(|| self.nemesis_dice.index(node.disk.pending() + 1));
         let loss = node.disk.crash(kept, |record| {
             // The record that was being written when the power went: its frame is cut short.
             let (setup, mut frame) = (&node.setup, Vec::new());
