@@ -179,13 +179,15 @@ impl<'a> Picture<'a> {
             dead: None,
             left_out: report.entries.len() - drawn.len(),
         };
-        let mut lanes: BTreeMap<&Value, usize> = BTreeMap::new();
+        let mut lanes: BTreeMap<&Value, usize> =
+            drawn.iter().map(|index| (&history.entries[*index].process, 0)).collect();
+        for (row, (process, lane)) in lanes.iter_mut().enumerate() {
+            *lane = row;
+            picture.lanes.push(shortened(&process_name(process), 14));
+        }
         for index in drawn {
             let entry = &history.entries[*index];
-            let lane = *lanes.entry(&entry.process).or_insert_with(|| {
-                picture.lanes.push(shortened(&process_name(&entry.process), 14));
-                picture.lanes.len() - 1
-            });
+            let lane = lanes[&entry.process];
             let is_dead = dead_entry == Some(*index);
             if is_dead {
                 picture.dead = Some(picture.bars.len());
