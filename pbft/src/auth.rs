@@ -60,7 +60,7 @@ impl PbftAuth {
         setup.config.validate()?;
         let group = Group::of(setup)?;
         let config = &setup.config;
-        let keys = config.keys.resolve(&group, config.clients_max)?;
+        let keys = config.keys.resolve(&group, config.clients_max, config.memo.as_ref())?;
         if config.client_auth && keys.clients.len() < config.clients_max as usize {
             let found = keys.clients.len();
             return Err(RecoverError::Config(format!(
@@ -74,8 +74,8 @@ impl PbftAuth {
             None => Err(RecoverError::Config(format!("no key shared with {member}"))),
         };
         let ring = KeyRing {
-            signer: Signer::from_seed(&keys.signing_seed),
-            public: PublicKeys::new(group, &keys)?,
+            signer: Signer::from_seed(&keys.signing_seed, config.memo.clone()),
+            public: PublicKeys::new(group, &keys, config.memo.clone())?,
             peers: group.members().iter().map(peer_key).collect::<Result<_, _>>()?,
             clients: keys.clients.clone(),
             secret: match config.keys {

@@ -6,6 +6,7 @@ use quorate_smr::RecoverError;
 use quorate_smr::batch::BATCH_RAW_BYTES_MAX;
 
 use crate::keys::KeySource;
+use crate::memo::SignatureMemo;
 
 /// How many different proposals for one slot, each from another view, a replica remembers with
 /// their bodies. Castro and Liskov (TOCS 2002, §4.5) let this set grow; a bound costs no safety
@@ -21,6 +22,9 @@ pub const WINDOW_SLOTS_MAX: u64 = 1 << 16;
 pub struct PbftConfig {
     /// This replica's keys, or the secret of an in-process cluster to derive them from.
     pub keys: KeySource,
+    /// Signatures known to be right, shared by the replicas of one process: for simulations. `None`
+    /// elsewhere.
+    pub memo: Option<SignatureMemo>,
     /// Whether commands carry a MAC of their client for each replica, checked by every replica
     /// before it prepares them. Off, a faulty *primary* can invent client requests, and replies
     /// are not tagged: only for clients inside the replicas' own trust boundary.
@@ -65,6 +69,7 @@ impl Default for PbftConfig {
     fn default() -> Self {
         Self {
             keys: KeySource::default(),
+            memo: None,
             client_auth: true,
             clients_max: 1024,
             checkpoint_interval: 1024,

@@ -108,7 +108,7 @@
 //! | `view_change`, `new_view` | leaving a view; what the next starts with |
 //! | `transfer`, `timer` | what is sent again, fetched, suspected |
 //! | `record`, `recovery` | what a crash leaves |
-//! | `auth`, `sealed`, `sign`, `keys`, `certificate`, `message` | the edge |
+//! | `auth`, `sealed`, `sign`, `memo`, `keys`, `certificate`, `message` | the edge |
 
 #![forbid(unsafe_code)]
 
@@ -118,6 +118,7 @@ mod checkpoint;
 mod config;
 mod group;
 mod keys;
+mod memo;
 mod message;
 mod new_view;
 mod normal;
@@ -144,6 +145,7 @@ pub use config::Defect;
 pub use config::{PRE_PREPARED_PER_SLOT_MAX, PbftConfig, WINDOW_SLOTS_MAX};
 pub use group::View;
 pub use keys::{ClusterSecret, KeySource, MacKey, ReplicaKeys};
+pub use memo::{MEMO_SIGNATURES_MAX, SignatureMemo};
 pub use message::{CLAIMS_MAX, Message, Proposal, StatusReport, Wire};
 pub use record::Record;
 pub use replica::Pbft;

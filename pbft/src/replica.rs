@@ -96,7 +96,8 @@ impl Pbft {
         setup.config.validate()?;
         let group = Group::of(setup)?;
         let limits = setup.config.limits();
-        let signer = Signer::from_seed(&setup.config.keys.signing_seed(&group)?);
+        let config = &setup.config;
+        let signer = Signer::from_seed(&config.keys.signing_seed(&group)?, config.memo.clone());
         Ok(Self {
             group,
             limits,

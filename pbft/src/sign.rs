@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::{Group, View};
 use crate::keys::ReplicaKeys;
+use crate::memo::SignatureMemo;
 
 /// An Ed25519 signature.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -50,20 +51,34 @@ impl fmt::Debug for Signature {
 /// A replica's own signing key. Signing is deterministic; two of them are equal when their public
 /// keys are.
 #[derive(Clone)]
-pub(crate) struct Signer(SigningKey);
+pub(crate) struct Signer {
+    key: SigningKey,
+    memo: Option<SignatureMemo>,
+}
 
 impl Signer {
-    pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
+    pub(crate) fn from_seed(seed: &[u8; 32], memo: Option<SignatureMemo>) -> Self {
+        let key = match &memo {
+            Some(memo) => memo.key(seed),
+            None => SigningKey::from_bytes(seed),
+        };
+        Self { key, memo }
     }
 
-    /// Cost: about 15 µs.
+    /// Cost: about 15 µs, unless the memo knows it.
     pub(crate) fn sign(&self, digest: Digest) -> Signature {
-        Signature::from_bytes(&self.0.sign(&digest.0).to_bytes())
+        let known = self.memo.as_ref().and_then(|memo| memo.signature(&self.public(), digest));
+        known.unwrap_or_else(|| {
+            let made = Signature::from_bytes(&self.key.sign(&digest.0).to_bytes());
+            if let Some(memo) = &self.memo {
+                memo.remember(&self.public(), digest, made);
+            }
+            made
+        })
     }
 
     fn public(&self) -> [u8; 32] {
-        self.0.verifying_key().to_bytes()
+        self.key.verifying_key().to_bytes()
     }
 }
 
@@ -92,17 +107,22 @@ impl fmt::Debug for Signer {
 pub(crate) struct PublicKeys {
     group: Group,
     keys: Vec<VerifyingKey>,
+    memo: Option<SignatureMemo>,
 }
 
 impl PublicKeys {
-    pub(crate) fn new(group: Group, keys: &ReplicaKeys) -> Result<Self, RecoverError> {
+    pub(crate) fn new(
+        group: Group,
+        keys: &ReplicaKeys,
+        memo: Option<SignatureMemo>,
+    ) -> Result<Self, RecoverError> {
         let missing = |member| RecoverError::Config(format!("no usable public key of {member}"));
         let key = |member| {
             let bytes = keys.public.get(&member).ok_or_else(|| missing(member))?;
             VerifyingKey::from_bytes(bytes).map_err(|_| missing(member))
         };
         let keys = group.members().iter().map(key).collect::<Result<_, _>>()?;
-        Ok(Self { group, keys })
+        Ok(Self { group, keys, memo })
     }
 
     pub(crate) const fn group(&self) -> &Group {
@@ -110,30 +130,44 @@ impl PublicKeys {
     }
 
     /// Whether `signer` signed `digest`. Strict: no malleable signatures, no weak keys. Cost: about
-    /// 38 µs.
+    /// 38 µs, unless the memo knows it.
     pub(crate) fn verifies(&self, signer: ReplicaId, digest: Digest, by: Signature) -> bool {
         let Some(key) = self.group.rank(signer).and_then(|rank| self.keys.get(rank)) else {
             return false;
         };
-        key.verify_strict(&digest.0, &ed25519_dalek::Signature::from_bytes(&by.to_bytes())).is_ok()
+        let public = key.as_bytes();
+        let known = self.memo.as_ref().and_then(|memo| memo.signature(public, digest));
+        if known == Some(by) {
+            return true;
+        }
+        let signature = ed25519_dalek::Signature::from_bytes(&by.to_bytes());
+        let right = key.verify_strict(&digest.0, &signature).is_ok();
+        if let Some(memo) = self.memo.as_ref().filter(|_| right) {
+            memo.remember(public, digest, by);
+        }
+        right
     }
 }
 
-/// Builds the digest of a canonical encoding.
-pub(crate) struct Canonical(blake3::Hasher);
+/// Builds the digest of a canonical encoding: short fields are gathered and hashed at once, which is
+/// several times as fast as one by one.
+pub(crate) struct Canonical(Vec<u8>);
+
+/// Enough for most contents.
+const CANONICAL_BYTES: usize = 256;
 
 impl Canonical {
     /// `domain` must have a fixed length of 16 bytes and be unique to the kind of content.
     pub(crate) fn new(domain: &[u8; 16], group: &Group) -> Self {
-        let mut canonical = Self(blake3::Hasher::new());
-        canonical.0.update(domain);
+        let mut canonical = Self(Vec::with_capacity(CANONICAL_BYTES));
+        canonical.0.extend_from_slice(domain);
         canonical.number(group.cluster.0);
         canonical.number(u64::from(group.id.0));
         canonical
     }
 
     pub(crate) fn number(&mut self, number: u64) {
-        self.0.update(&number.to_le_bytes());
+        self.0.extend_from_slice(&number.to_le_bytes());
     }
 
     pub(crate) fn slot(&mut self, slot: Slot) {
@@ -145,18 +179,18 @@ impl Canonical {
     }
 
     pub(crate) fn replica(&mut self, replica: ReplicaId) {
-        self.0.update(&[replica.0]);
+        self.0.extend_from_slice(&[replica.0]);
     }
 
     pub(crate) fn digest(&mut self, digest: Digest) {
-        self.0.update(&digest.0);
+        self.0.extend_from_slice(&digest.0);
     }
 
     pub(crate) fn signature(&mut self, signature: Signature) {
-        self.0.update(&signature.to_bytes());
+        self.0.extend_from_slice(&signature.to_bytes());
     }
 
     pub(crate) fn finish(&self) -> Digest {
-        Digest(*self.0.finalize().as_bytes())
+        Digest(*blake3::hash(&self.0).as_bytes())
     }
 }

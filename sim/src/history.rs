@@ -27,9 +27,50 @@ impl Wish {
         .encode()
     }
 
+    /// The operation in a few words, for a trace.
+    pub(crate) fn label(&self) -> String {
+        let key = String::from_utf8_lossy(&self.key);
+        match &self.call {
+            KvCall::Get => format!("get {key}"),
+            KvCall::Put(value) => format!("put {key}={}", short(value)),
+            KvCall::Append(suffix) => format!("append {key}+{}", short(suffix)),
+            KvCall::CompareAndSwap { expected, value } => {
+                let expected = expected.as_deref().map_or_else(|| "-".into(), short);
+                format!("cas {key} {expected}>{}", short(value))
+            }
+            KvCall::Delete => format!("delete {key}"),
+        }
+    }
+
     /// Whether the operation only reads.
     pub(crate) const fn is_read(&self) -> bool {
         matches!(self.call, KvCall::Get)
+    }
+}
+
+/// An answer in a few words, for a trace.
+pub(crate) fn label_of_answer(answer: &KvReturn) -> String {
+    match answer {
+        KvReturn::Value(None) => "= nothing".into(),
+        KvReturn::Value(Some(value)) => format!("= {}", short(value)),
+        other => {
+            format!("{other:?}").split(['(', ' ', '{']).next().unwrap_or_default().to_lowercase()
+        }
+    }
+}
+
+/// The last written part of a value: its client's letter and its number there.
+fn short(value: &[u8]) -> String {
+    let value = match value.iter().rposition(|byte| *byte != b'.') {
+        Some(end) => &value[..=end],
+        None => value,
+    };
+    match value {
+        [.., client, high, middle, low] if client.is_ascii_uppercase() => {
+            let number = u32::from_be_bytes([0, *high, *middle, *low]);
+            format!("{}{number}", char::from(*client))
+        }
+        _ => format!("{} bytes", value.len()),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::hash::Hash;
 
 use quorate_smr::auth::Authenticator;
-use quorate_smr::protocol::{Effect, Input, Refused, Release, Status, To};
+use quorate_smr::protocol::{Effect, Input, Refused, Status, To};
 use quorate_smr::session::ReplyStatus;
-use quorate_smr::{Batch, ClientId, Effects, Lsn, RequestSeq, Role, Slot, Time};
+use quorate_smr::{Batch, ClientId, Effects, Lsn, Reason, RequestSeq, Role, Slot, Time};
 
 use crate::client::{Answer, Reply, reply_bytes};
 use crate::disk::Step;
@@ -13,8 +13,12 @@ use crate::event::Event;
 use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
-use crate::invariants::{self, check_bounded, check_complete, check_promise};
+use crate::invariants::{
+    self, check_bounded, check_buffer, check_complete, check_host, check_own_epoch,
+};
+use crate::trace::Mark;
 use crate::violation::{Check, broken};
+use crate::witness;
 use crate::world::{Phase, World};
 
 /// Ticks that a replica may ask for at one moment of virtual time.
@@ -76,11 +80,10 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut node.running else { return Ok(()) };
         match effect {
             Effect::Send { to, message, release } => {
-                if release == Release::Durable && node.byzantine.is_none() {
-                    let memory = memory.get_or_insert_with(|| running.protocol.memory());
-                    let (after, durable) = (running.gate.appended(), running.gate.durable());
-                    node.told.offer(memory.clone(), after, durable);
+                if node.byzantine.is_none() {
+                    self.check_message(index, &message, release, memory)?;
                 }
+                let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
                 if let Some((to, message)) = running.gate.offer(to, message, release) {
                     self.transmit(index, to, message, None)?;
                 }
@@ -92,15 +95,16 @@ impl<P: Inspect> World<P> {
                         format!("{} sends the snapshot at {slot}, which it has not", node.id);
                     return Err(broken(invariants::CONTRACT, detail));
                 };
-                self.note(|| format!("{} sends its snapshot at {slot} to {to}", index_name(index)));
+                self.note_at(index, Mark::Detail, || {
+                    format!("sends its snapshot at {slot} to {to}")
+                });
                 self.transmit(index, To::One(to), message, Some(image))
             }
             Effect::Append { record } => {
                 if node.byzantine.is_none() {
                     self.check_entries(index, &record)?;
                 }
-                self.write(index, Step::Append(record));
-                Ok(())
+                self.write(index, Step::Append(record))
             }
             Effect::Compact { slot, records } => {
                 let Some(image) = running.snapshots.get(&slot).cloned() else {
@@ -108,9 +112,8 @@ impl<P: Inspect> World<P> {
                     return Err(broken(invariants::CONTRACT, detail));
                 };
                 running.snapshots.retain(|held, _| *held >= slot);
-                self.note(|| format!("{} compacts its journal to {slot}", index_name(index)));
-                self.write(index, Step::Replace(image, records));
-                Ok(())
+                self.note_at(index, Mark::Noted, || format!("compacts to {slot}"));
+                self.write(index, Step::Replace(image, records))
             }
             Effect::InstallSnapshot { snapshot, records } => self.install(index, snapshot, records),
             Effect::Commit { slot, batch } => self.commit(index, slot, batch),
@@ -122,6 +125,9 @@ impl<P: Inspect> World<P> {
                 Ok(())
             }
             Effect::Refused { request, reason } => {
+                if reason == Reason::Busy {
+                    self.counters.refused_busy += 1;
+                }
                 match request {
                     Refused::Proposal(batch) => self.refuse_batch(index, &batch, reason),
                     Refused::Read(id) => {
@@ -148,25 +154,13 @@ impl<P: Inspect> World<P> {
                 self.take_snapshots(index)
             }
             Effect::RoleChanged { role, epoch, leader } => {
-                self.note(|| {
-                    format!("{} is {role:?} in epoch {epoch}, leader {leader:?}", index_name(index))
+                self.note_at(index, Mark::Role(role), || {
+                    let leader = leader.map_or_else(|| "none".into(), |leader| leader.to_string());
+                    format!("is {role:?} in epoch {epoch}, leader {leader}")
                 });
                 Ok(())
             }
         }
-    }
-
-    fn check_entries(&mut self, index: usize, record: &P::Record) -> Check {
-        let node = &mut self.nodes[index];
-        let id = node.id;
-        let mut found = check_promise::<P>(id, &mut node.promised, record);
-        let (entries, ledger) = (&mut self.book.entries, &self.book.ledger);
-        P::entries(record, &mut |entry| {
-            if found.is_ok() {
-                found = entries.wrote(id, entry, ledger);
-            }
-        });
-        found
     }
 
     /// Checks what a step changed.
@@ -188,6 +182,13 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         running.progress.advance(status, running.executor.applied())?;
         check_bounded(&status)?;
+        check_host(&status, running, self.clients.len())?;
+        if let Some((name, held, max)) = running.protocol.buffers() {
+            check_buffer(status.replica, name, held, max)?;
+        }
+        if P::CHAINED_LOG {
+            check_own_epoch(&running.protocol, &before, &status)?;
+        }
         if P::SOLE_LEADER {
             self.book.leaders.reported(&status)?;
         }
@@ -198,13 +199,17 @@ impl<P: Inspect> World<P> {
     }
 
     /// Hands a durable step to the disk.
-    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) {
+    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) -> Check {
         let node = &mut self.nodes[index];
         node.disk.write(step);
         if let Some(running) = &mut node.running {
             let lsn = running.gate.step();
             assert_eq!(lsn, node.disk.appended(), "gate and disk count the same steps");
         }
+        if self.crashes_at_this_write(index) {
+            return self.crash(index, FaultKind::CrashWithinStep);
+        }
+        Ok(())
     }
 
     fn start_sync(&mut self, index: usize) {
@@ -224,6 +229,10 @@ impl<P: Inspect> World<P> {
         {
             takes += self.disk_dice.below(plan.slow_ns);
         }
+        if let Some(slow) = self.plan.turbulence.slow_replica.filter(|_| self.is_slow(index)) {
+            takes += slow.sync_ns;
+        }
+        let node = &self.nodes[index];
         let (incarnation, upto) = (node.incarnation, node.disk.appended());
         self.queue.push(self.now_ns + takes, Event::Synced { node: index, incarnation, upto });
     }
@@ -243,11 +252,12 @@ impl<P: Inspect> World<P> {
             // A failed sync is final: the journal is poisoned, the replica stops.
             return self.crash(index, FaultKind::SyncError);
         }
+        let choice = P::choice(&self.config, self.replicas);
         let node = &mut self.nodes[index];
         let (id, honest, mut said) = (node.id, node.is_honest(), Ok(()));
         node.disk.sync(upto, |record| {
-            if let Some(entry) = P::said(record).filter(|_| honest && said.is_ok()) {
-                said = self.book.entries.says(id, entry);
+            if honest && said.is_ok() {
+                said = witness::check_durable::<P>(&mut self.book, id, record, choice);
             }
         });
         said?;
@@ -305,15 +315,20 @@ impl<P: Inspect> World<P> {
             self.book.ledger.commit(node.id, running.committed, slot, &batch, epoch)?;
         }
         running.committed = slot;
+        running.to_apply_bytes += batch.len();
         running.to_apply.push_back((slot, batch));
-        if self.plan.apply_lag_ns == 0 {
+        let incarnation = node.incarnation;
+        let slow = self.plan.turbulence.slow_replica.filter(|_| self.is_slow(index));
+        let lag_ns = self.plan.apply_lag_ns + slow.map_or(0, |slow| slow.apply_ns);
+        self.note_at(index, Mark::Committed(slot), || format!("commits {slot}"));
+        if lag_ns == 0 {
             return self.apply(index);
         }
+        let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         if !running.apply_scheduled {
             running.apply_scheduled = true;
             self.faults.note(FaultKind::SlowApply);
-            let at = self.now_ns + self.host_dice.long_tail(self.plan.apply_lag_ns);
-            let incarnation = node.incarnation;
+            let at = self.now_ns + self.host_dice.long_tail(lag_ns);
             self.queue.push(at, Event::Apply { node: index, incarnation });
         }
         Ok(())
@@ -333,6 +348,9 @@ impl<P: Inspect> World<P> {
         while let Some((slot, batch)) =
             self.nodes[index].running.as_mut().and_then(|running| running.to_apply.pop_front())
         {
+            if let Some(running) = &mut self.nodes[index].running {
+                running.to_apply_bytes -= batch.len();
+            }
             self.apply_slot(index, slot, &batch)?;
             self.take_snapshots(index)?;
         }
@@ -420,6 +438,7 @@ impl<P: Inspect> World<P> {
         if self.is_silenced(index, None) {
             return;
         }
+        self.note_at(index, Mark::Request, || format!("answers client {client}, {seq}"));
         if let Some(delay) = self.client_delay() {
             self.queue.push(self.now_ns + delay, Event::Reply { client, reply: Box::new(reply) });
         }
@@ -439,11 +458,6 @@ impl<P: Inspect> World<P> {
             self.reply(index, wait.client, ClientId::NONE, wait.seq, Answer::Read { payload });
         }
     }
-}
-
-/// The node's name in traces.
-pub(crate) fn index_name(index: usize) -> String {
-    format!("r{index}")
 }
 
 fn begins_to_lead(before: &Status, now: &Status) -> bool {

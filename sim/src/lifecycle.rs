@@ -11,6 +11,7 @@ use crate::fault::FaultKind;
 use crate::inspect::Inspect;
 use crate::invariants;
 use crate::node::Running;
+use crate::trace::Mark;
 use crate::violation::{Check, broken};
 use crate::world::{Phase, World};
 
@@ -21,9 +22,13 @@ impl<P: Inspect> World<P> {
         let load = &self.plan.load;
         let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
         let fixed = P::reply_quorum(self.replicas) > 1;
-        let clients: Vec<_> = (1..=load.clients as u64).filter(|_| fixed).map(ClientId).collect();
+        let identities = (self.clients_planned() + self.plan.rogues.len()) as u64;
+        let clients: Vec<_> = (1..=identities).filter(|_| fixed).map(ClientId).collect();
         let node = &mut self.nodes[index];
         let mut executor = Executor::new(KvStore::default(), limits, &clients);
+        if let Some(tamper) = &self.tamper {
+            tamper(node.id, &mut executor);
+        }
         if let Some((meta, image)) = &node.disk.snapshot {
             let restored = executor.restore(image);
             if restored != Ok(*meta) {
@@ -39,22 +44,23 @@ impl<P: Inspect> World<P> {
         let id = node.id;
         if self.trace.is_some() {
             let Recovered { snapshot, records } = &recovered;
-            let journal = format!("{id} recovers from {snapshot:?} and {records:?}");
-            self.note(|| journal);
+            let journal = format!("recovers from {snapshot:?} and {records:?}");
+            self.note_at(index, Mark::Detail, || journal);
         }
         let node = &mut self.nodes[index];
         let protocol = P::recover(node.setup.clone(), recovered, local)
             .map_err(|error| broken(invariants::RECOVERS, format!("{id}: {error}")))?;
         if node.is_honest() {
             node.told.recovered(node.id, &protocol)?;
+            node.acknowledged.recovered(node.id, &protocol)?;
         }
         node.promised = P::promise_of(&protocol.memory());
         let running = Running::new(protocol, executor, node.disk.snapshot.as_ref(), &node.setup);
         let status = running.progress.status;
         node.running = Some(running);
         node.tick_at = u64::MAX;
-        self.note(|| {
-            format!("{} starts at {}, epoch {}", status.replica, status.base, status.epoch)
+        self.note_at(index, Mark::Started, || {
+            format!("starts at {}, epoch {}", status.base, status.epoch)
         });
         self.schedule_tick(index);
         Ok(())
@@ -67,7 +73,8 @@ impl<P: Inspect> World<P> {
         }
         self.faults.note(kind);
         let node = &mut self.nodes[index];
-        let kept = self.nemesis_dice.index(node.disk.pending() + 1);
+        let scripted = self.script.as_mut().and_then(|script| script.crash_keeps.take());
+        let kept = scripted.unwrap_or_else(|| self.nemesis_dice.index(node.disk.pending() + 1));
         let loss = node.disk.crash(kept, |record| {
             // The record that was being written when the power went: its frame is cut short.
             let (setup, mut frame) = (&node.setup, Vec::new());
@@ -84,7 +91,9 @@ impl<P: Inspect> World<P> {
         node.crash_after_effects = None;
         node.crash_within_sync = false;
         let (id, incarnation) = (node.id, node.incarnation);
-        self.note(|| format!("{id} crashes ({kind}): of its pending steps {loss:?}"));
+        self.note_at(index, Mark::Crashed, || {
+            format!("crashes ({kind}): of its pending steps {loss:?}")
+        });
         if loss.lost > 0 {
             self.faults.note(FaultKind::LostSteps);
         }

@@ -7,6 +7,7 @@ use crate::event::{Event, Trouble};
 use crate::fault::FaultKind;
 use crate::inspect::Inspect;
 use crate::plan::Recurring;
+use crate::trace::Mark;
 use crate::violation::Check;
 use crate::world::{Phase, World};
 
@@ -126,7 +127,7 @@ impl<P: Inspect> World<P> {
         }
         self.partition += 1;
         let partition = self.partition;
-        self.note(|| format!("r{hunted} is cut off"));
+        self.note_at(hunted, Mark::Noted, || "is cut off".into());
         let length = self.plan.nemesis.partition.length_ns.max(HUNT_CUT_NS);
         let at = self.now_ns + self.nemesis_dice.long_tail(length);
         self.queue.push(at, Event::Mend { partition });
@@ -138,18 +139,23 @@ impl<P: Inspect> World<P> {
         if self.nodes[victim].paused.is_some() || !self.faults.strikes(FaultKind::Pause) {
             return;
         }
+        let length = self.nemesis_dice.long_tail(self.plan.nemesis.pause.length_ns);
+        let old_clock = self.nemesis_dice.chance(OLD_CLOCK_PPM);
+        self.stand_still(victim, length, old_clock);
+    }
+
+    /// Lets a process stand still for `length_ns`, and go on with its old clock or not.
+    pub(crate) fn stand_still(&mut self, victim: usize, length_ns: u64, old_clock: bool) {
         self.pauses += 1;
         let pause = self.pauses;
-        let length = self.nemesis_dice.long_tail(self.plan.nemesis.pause.length_ns);
         let node = &mut self.nodes[victim];
         node.paused = Some(Vec::new());
         node.pause = pause;
-        if self.nemesis_dice.chance(OLD_CLOCK_PPM) {
+        if old_clock {
             node.old_clock = Some(node.clock.local(self.now_ns));
         }
-        let id = node.id;
-        self.note(|| format!("{id} stands still"));
-        self.queue.push(self.now_ns + length, Event::Resume { node: victim, pause });
+        self.note_at(victim, Mark::Paused, || "stands still".into());
+        self.queue.push(self.now_ns + length_ns, Event::Resume { node: victim, pause });
     }
 
     pub(crate) fn resume(&mut self, index: usize, pause: u64) {
@@ -167,8 +173,7 @@ impl<P: Inspect> World<P> {
         }
         // A tick that came due meanwhile is scheduled again, behind what waited.
         node.tick_at = u64::MAX;
-        let id = node.id;
-        self.note(|| format!("{id} goes on with {} events", waiting.len()));
+        self.note_at(index, Mark::Resumed, || format!("goes on with {} events", waiting.len()));
         for event in waiting {
             if !matches!(event, Event::Tick { .. }) {
                 self.queue.push(self.now_ns, event);
@@ -214,7 +219,7 @@ impl<P: Inspect> World<P> {
         }
         self.partition += 1;
         let partition = self.partition;
-        self.note(|| format!("{kind}, side {side:#b}"));
+        self.note(|| format!("{kind}: {}", sides(side, count)));
         let length = self.nemesis_dice.long_tail(self.plan.nemesis.partition.length_ns);
         self.queue.push(self.now_ns + length, Event::Mend { partition });
     }
@@ -238,4 +243,13 @@ impl<P: Inspect> World<P> {
         }
         self.handle(leader, Input::Admin(Admin::TransferLeadership { to }))
     }
+}
+
+/// Who is on which side of a partition.
+fn sides(side: u64, count: usize) -> String {
+    let names = |within: bool| {
+        let on_it = (0..count).filter(|replica| (side >> replica & 1 == 1) == within);
+        on_it.map(|replica| format!("r{replica}")).collect::<Vec<_>>().join(" ")
+    };
+    format!("{} | {}", names(true), names(false))
 }

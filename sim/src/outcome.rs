@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
+use crate::door::Refusals;
 use crate::fault::FaultCounts;
 use crate::inspect::Inspect;
 use crate::invariants;
 use crate::lincheck::KvOperation;
 use crate::options::Options;
+use crate::trace::TraceEvent;
 use crate::violation::Violation;
 use crate::world::{TraceSink, World};
 
@@ -31,6 +33,12 @@ pub struct Outcome {
     pub message_bytes: u64,
     /// Frames, messages and requests that were refused before they reached a protocol.
     pub refused_at_the_edge: u64,
+    /// Those of frames and messages, by reason.
+    pub refusals: Refusals,
+    /// Requests that reached a replica.
+    pub requests: u64,
+    /// Requests refused because a window or a buffer was full: back-pressure.
+    pub refused_busy: u64,
     /// Slots decided.
     pub slots: u64,
     /// Epochs that had a leader.
@@ -41,6 +49,9 @@ pub struct Outcome {
     pub history: Vec<KvOperation>,
     /// The faults injected.
     pub faults: FaultCounts,
+    /// The faults that the dice drew, whether or not they took place: the numbers below these name
+    /// the faults of this run ([`crate::FaultId`]). Consequences of other faults are not among them.
+    pub drawn: FaultCounts,
     /// Whether the linearizability checker ran into its limit.
     pub check_gave_up: bool,
     /// A hash over every event and every step's result.
@@ -60,9 +71,19 @@ pub fn simulate<P: Inspect>(options: &Options<P>, seed: u64) -> Outcome {
 pub fn simulate_traced<P: Inspect>(
     options: &Options<P>,
     seed: u64,
-    trace: impl FnMut(&str) + 'static,
+    mut trace: impl FnMut(&str) + 'static,
 ) -> Outcome {
-    run(options, seed, Some(Box::new(trace)))
+    simulate_told(options, seed, move |event| trace(&event.to_string()))
+}
+
+/// As [`simulate`], with everything that happens told to `watch`.
+#[must_use]
+pub fn simulate_told<P: Inspect>(
+    options: &Options<P>,
+    seed: u64,
+    watch: impl FnMut(&TraceEvent) + 'static,
+) -> Outcome {
+    run(options, seed, Some(Box::new(watch)))
 }
 
 thread_local! {
@@ -92,16 +113,12 @@ fn catch_quietly() {
 }
 
 fn run<P: Inspect>(options: &Options<P>, seed: u64, trace: Option<TraceSink>) -> Outcome {
-    catch_quietly();
     let mut world = World::new(options, seed, trace);
-    PANIC.set(Some(String::new()));
-    let ran = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
-    let panicked = PANIC.take();
-    let violation = match ran {
+    let violation = match caught(|| world.run()) {
         Ok(result) => result.err(),
-        Err(_) => Some(Violation {
+        Err(detail) => Some(Violation {
             invariant: invariants::NO_PANIC,
-            detail: panicked.unwrap_or_default(),
+            detail,
             at_ns: world.now_ns,
             step: world.counters.steps,
         }),
@@ -109,7 +126,17 @@ fn run<P: Inspect>(options: &Options<P>, seed: u64, trace: Option<TraceSink>) ->
     conclude(world, violation)
 }
 
+/// Does `act`; the words of a broken assertion within it, if one broke.
+pub(crate) fn caught<R>(act: impl FnOnce() -> R) -> Result<R, String> {
+    catch_quietly();
+    PANIC.set(Some(String::new()));
+    let done = panic::catch_unwind(AssertUnwindSafe(act));
+    let panicked = PANIC.take();
+    done.map_err(|_| panicked.unwrap_or_default())
+}
+
 fn conclude<P: Inspect>(world: World<P>, violation: Option<Violation>) -> Outcome {
+    let (faults, drawn) = world.faults.into_counts();
     Outcome {
         seed: world.seed,
         violation,
@@ -119,11 +146,15 @@ fn conclude<P: Inspect>(world: World<P>, violation: Option<Violation>) -> Outcom
         messages: world.counters.messages,
         message_bytes: world.counters.message_bytes,
         refused_at_the_edge: world.counters.refused_at_the_edge,
+        refusals: world.counters.refusals,
+        requests: world.counters.requests,
+        refused_busy: world.counters.refused_busy,
         slots: world.book.ledger.last().0,
         leaders: world.book.leaders.count(),
         latencies_ns: world.counters.latencies_ns,
         history: world.history.into_operations(),
-        faults: world.faults.into_counts(),
+        faults,
+        drawn,
         check_gave_up: world.counters.gave_up_check,
         trace_hash: world.trace_hash.value(),
     }

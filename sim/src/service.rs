@@ -1,6 +1,7 @@
 //! Requests of clients, at the replica and at the client.
 
 use quorate_smr::auth::Authenticator;
+use quorate_smr::batch::BATCH_HEADER_BYTES;
 use quorate_smr::protocol::{Input, Reads};
 use quorate_smr::session::ReplyStatus;
 use quorate_smr::{Batch, ClientId, Command, ReadId, Reason, RequestSeq};
@@ -8,11 +9,13 @@ use quorate_smr::{Batch, ClientId, Command, ReadId, Reason, RequestSeq};
 use crate::client::{Answer, Doing, Reply, Request};
 use crate::event::Event;
 use crate::fault::FaultKind;
-use crate::history::decode_answer;
+use crate::history::{decode_answer, label_of_answer};
 use crate::inspect::Inspect;
 use crate::invariants;
-use crate::node::ReadWait;
+use crate::lincheck::KvCall;
+use crate::node::{BATCH_REQUESTS_MAX, READS_MAX, ReadWait};
 use crate::plan::MS;
+use crate::trace::{Happening, Mark};
 use crate::violation::{Check, broken};
 use crate::world::{Phase, World};
 
@@ -21,6 +24,8 @@ const REFUSED_WAIT_NS: (u64, u64) = (2 * MS, 40 * MS);
 
 /// How many more requests a client makes that only reads.
 const READER_SHARE: u64 = 4;
+/// How often a client is told that a replica is busy before it asks another one.
+const BUSY_ATTEMPTS: u32 = 16;
 /// How often a client doubles its patience.
 const BACKOFF_DOUBLINGS_MAX: u32 = 3;
 
@@ -29,8 +34,19 @@ impl<P: Inspect> World<P> {
     /// A request arrives at a node.
     pub(crate) fn serve(&mut self, index: usize, request: Request) -> Check {
         let node = &mut self.nodes[index];
+        if node.running.is_none() {
+            return Ok(());
+        }
+        let (client, seq) = (request.client, request.seq);
+        self.note_at(index, Mark::Request, || format!("is asked by client {client}, {seq}"));
+        let node = &mut self.nodes[index];
         let Some(running) = &mut node.running else { return Ok(()) };
+        self.counters.requests += 1;
         if request.indexed_read {
+            if running.reads.len() + running.ready_reads.len() >= READS_MAX {
+                self.refuse_busy(index, request.client, request.seq);
+                return Ok(());
+            }
             let id = ReadId(running.next_read);
             running.next_read += 1;
             let wait =
@@ -44,8 +60,19 @@ impl<P: Inspect> World<P> {
             self.counters.refused_at_the_edge += 1;
             return Ok(());
         }
+        let bytes = command.encoded_bytes();
+        let bytes_max = P::batch_bytes_max(&self.config) - BATCH_HEADER_BYTES;
+        let is_full = running.inbox.len() >= BATCH_REQUESTS_MAX
+            || !running.inbox.is_empty() && running.inbox_bytes + bytes > bytes_max;
+        if is_full {
+            self.refuse_busy(index, request.client, request.seq);
+            return Ok(());
+        }
+        // A client waits for one answer at a time; what it waited for before was given up.
+        running.waiting.retain(|_, client| *client != request.client);
         running.waiting.insert((request.id, request.seq), request.client);
         running.inbox.push(request);
+        running.inbox_bytes += bytes;
         if self.plan.load.linger_ns == 0 {
             let incarnation = node.incarnation;
             return self.flush(index, incarnation);
@@ -67,6 +94,7 @@ impl<P: Inspect> World<P> {
             return Ok(());
         }
         running.flush_scheduled = false;
+        running.inbox_bytes = 0;
         for request in running.inbox.drain(..) {
             let (payload, auth) = (request.payload.as_slice(), request.proof.as_slice());
             let command = Command { client: request.id, seq: request.seq, payload, auth };
@@ -119,7 +147,11 @@ impl<P: Inspect> World<P> {
                     && self.clients[client].dice.chance(give_up)
                     && self.faults.strikes(FaultKind::GaveUp)
                 {
-                    self.note(|| format!("client {client} gives up"));
+                    self.tell(|| Happening::Client {
+                        client,
+                        label: "gives up".into(),
+                        text: "gives up".into(),
+                    });
                     self.finish(client, false);
                 } else {
                     self.ask_elsewhere(client);
@@ -130,6 +162,7 @@ impl<P: Inspect> World<P> {
 
     fn next_request(&mut self, index: usize) {
         let enough = match self.phase {
+            _ if let Some(enough) = self.surged_enough(index) => enough,
             Phase::Faults => {
                 let share = if self.clients[index].reader { READER_SHARE } else { 1 };
                 self.clients[index].completed >= self.plan.load.requests * share
@@ -151,7 +184,13 @@ impl<P: Inspect> World<P> {
             client.doing = Doing::Opening;
             self.book.issued.issue(request.id, request.seq, &request.payload);
         } else {
-            let wish = client.wish(&self.plan.load);
+            let mut wish = client.wish(&self.plan.load);
+            if let KvCall::Put(value) = &mut wish.call
+                && let Some(bytes) = client.draw_huge(&self.plan.turbulence)
+                && self.faults.strikes(FaultKind::HugeCommand)
+            {
+                value.resize(value.len() + bytes, b'.');
+            }
             let ordered = client.dice.chance(self.plan.load.ordered_read_ppm);
             let indexed_read = wish.is_read() && !ordered && P::READS == Reads::Indexed;
             let request = client.prepare(wish.encode(), indexed_read);
@@ -160,8 +199,10 @@ impl<P: Inspect> World<P> {
             }
             let number = self.history.call(index as u32, &wish);
             if self.trace.is_some() {
-                let (id, seq, call) = (request.id, request.seq, format!("{wish:?}"));
-                self.note(|| format!("client {index} ({id} {seq}) asks {call}"));
+                let (id, seq) = (request.id, request.seq);
+                let text = format!("({id} {seq}) asks {wish:?}");
+                let label = wish.label();
+                self.tell(|| Happening::Client { client: index, label, text });
             }
             let called_at_ns = self.now_ns;
             self.clients[index].doing = Doing::Asking { wish, number, indexed_read, called_at_ns };
@@ -202,7 +243,8 @@ impl<P: Inspect> World<P> {
         self.arm_client(index, wait);
     }
 
-    fn send_request(&mut self, node: usize, request: &Request) {
+    pub(crate) fn send_request(&mut self, node: usize, request: &Request) {
+        self.overhear(request);
         let twice = self.phase == Phase::Faults
             && self.host_dice.chance(self.plan.network.duplicate_ppm)
             && self.faults.strikes(FaultKind::Duplicate);
@@ -225,6 +267,10 @@ impl<P: Inspect> World<P> {
 
     /// A reply arrives at a client.
     pub(crate) fn hear(&mut self, index: usize, reply: Reply) -> Check {
+        if index >= self.clients.len() {
+            self.rogue_hears(index, &reply);
+            return Ok(());
+        }
         let client = &mut self.clients[index];
         // Replies to reads carry no identity; numbers are not used twice within a session.
         let current = reply.seq == client.seq
@@ -265,6 +311,10 @@ impl<P: Inspect> World<P> {
                 client.guess = usize::from(leader.0) % replicas;
             }
             Reason::NotLeader { .. } => client.guess = (from + 1) % replicas,
+            // A deposed leader that does not know it may be busy for ever.
+            Reason::Busy if client.attempts.is_multiple_of(BUSY_ATTEMPTS) => {
+                client.guess = (from + 1) % replicas;
+            }
             Reason::Busy | Reason::Invalid => {}
             Reason::Unsupported => {
                 if let Doing::Asking { wish, indexed_read, .. } = &mut client.doing {
@@ -328,15 +378,16 @@ impl<P: Inspect> World<P> {
         self.counters.latencies_ns.push(now_ns - called_at_ns);
         client.learn(&wish, &answer);
         if self.trace.is_some() {
-            let text = format!("{answer:?}");
-            self.note(|| format!("client {index} is answered {text}"));
+            let label = label_of_answer(&answer);
+            let text = format!("is answered {answer:?}");
+            self.tell(|| Happening::Client { client: index, label, text });
         }
         self.history.returned(number, answer);
         self.finish(index, true);
         Ok(())
     }
 
-    fn finish(&mut self, index: usize, answered: bool) {
+    pub(crate) fn finish(&mut self, index: usize, answered: bool) {
         let healed = self.phase != Phase::Faults;
         let think = self.plan.load.think_ns;
         let client = &mut self.clients[index];
@@ -345,6 +396,7 @@ impl<P: Inspect> World<P> {
         client.completed += 1;
         client.completed_healed += u64::from(answered && healed);
         let think = if client.reader { think / READER_SHARE } else { think };
+        let think = if client.surges_until.is_some() { 0 } else { think };
         let wait = if think > 0 { client.dice.long_tail(think) } else { 0 };
         self.arm_client(index, wait);
     }

@@ -11,6 +11,7 @@ use crate::inspect::Inspect;
 use crate::invariants;
 use crate::node::ARRIVED_MAX;
 use crate::plan::MS;
+use crate::trace::Mark;
 use crate::violation::{Check, broken};
 use crate::world::World;
 
@@ -85,8 +86,11 @@ impl<P: Inspect> World<P> {
         if honest {
             self.book.states.digest(id, snapshot.slot, snapshot.digest)?;
         }
-        self.note(|| format!("{id} installs the snapshot at {}", snapshot.slot));
-        self.write(index, Step::Replace(image, records));
+        self.note_at(index, Mark::Noted, || format!("installs the snapshot at {}", snapshot.slot));
+        self.write(index, Step::Replace(image, records))?;
+        if self.nodes[index].running.is_none() {
+            return Ok(());
+        }
         self.answer_reads(index);
         // Behind the effects of this step, as a message from the executor would be.
         let incarnation = self.nodes[index].incarnation;

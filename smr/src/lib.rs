@@ -38,16 +38,20 @@
 //! | [`session`], [`executor`] | exactly once, applied in order |
 //! | [`machine`], [`kv`] | state machines |
 //! | [`wire`] | versioned frames |
+//! | [`journal`] | the bytes of durable steps |
 //! | [`testing`] | a deterministic pump for tests and examples |
 
 #![forbid(unsafe_code)]
 
 pub mod auth;
 pub mod batch;
+#[cfg(feature = "planted-defects")]
+mod defect;
 mod digest;
 pub mod executor;
 pub mod gate;
 mod ids;
+pub mod journal;
 pub mod kv;
 pub mod machine;
 pub mod protocol;
@@ -58,6 +62,8 @@ pub mod wire;
 
 pub use auth::{AuthError, Authenticator, ClientAuthenticator, Tag, Trusted};
 pub use batch::{Batch, BatchBuilder, BatchError, Command};
+#[cfg(feature = "planted-defects")]
+pub use defect::Defect;
 pub use digest::Digest;
 pub use executor::Executor;
 pub use gate::Gate;

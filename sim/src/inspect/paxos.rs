@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_paxos::{Ballot, FlexibleQuorums, Paxos, PaxosConfig, Record};
+use quorate_paxos::{Ballot, FlexibleQuorums, Message, Paxos, PaxosConfig, Record};
+use quorate_smr::batch::BATCH_RAW_BYTES_MAX;
 use quorate_smr::{Batch, Slot};
 
-use super::{Entry, Inspect, Value};
+use super::{Choice, Entry, Inspect, Value};
 use crate::dice::Dice;
+use crate::invariants::CHOSEN_IS_PROPOSED;
 
 /// The highest ballot promised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PaxosMemory {
     promised: Ballot,
 }
@@ -61,6 +63,35 @@ impl Inspect for Paxos {
         larger.map_or(Self::faults(replicas), |needed| replicas.saturating_sub(needed))
     }
 
+    fn batch_bytes_max(config: &PaxosConfig) -> usize {
+        (config.log_bytes_max / 4).min(BATCH_RAW_BYTES_MAX)
+    }
+
+    fn label(message: &Message) -> String {
+        match message {
+            Message::Canvass { canvass } => format!("Canvass #{canvass}"),
+            Message::Canvassed { canvass, free, .. } => {
+                format!("Canvassed #{canvass} {}", if *free { "free" } else { "taken" })
+            }
+            Message::Prepare { ballot, from } => format!("Prepare {ballot} from {from}"),
+            Message::Promise { ballot, accepted, .. } => {
+                format!("Promise {ballot} +{}", accepted.len())
+            }
+            Message::Refuse { promised } => format!("Refuse {promised}"),
+            Message::Accept { round, slot, .. } => format!("Accept b{round} {slot}"),
+            Message::Accepted { ballot, upto } => format!("Accepted {ballot} {upto}"),
+            Message::Decide { decided, .. } => format!("Decide {decided}"),
+            Message::Heartbeat { ballot, probe, .. } => format!("Heartbeat {ballot} #{probe}"),
+            Message::HeartbeatAck { ballot, probe, .. } => format!("HeartbeatOk {ballot} #{probe}"),
+            Message::Fetch { from } => format!("Fetch {from}"),
+            Message::Decisions { from, batches, .. } => {
+                format!("Decisions {from} +{}", batches.len())
+            }
+            Message::Snapshot { decided } => format!("Snapshot {decided}"),
+            Message::TakeOver { ballot } => format!("TakeOver {ballot}"),
+        }
+    }
+
     fn memory(&self) -> PaxosMemory {
         PaxosMemory { promised: self.promised() }
     }
@@ -73,6 +104,35 @@ impl Inspect for Paxos {
         if let Record::Accepted { ballot, slot, batch, .. } = record {
             note(Entry { slot: *slot, epoch: ballot.round, value: Value::Batch(batch.clone()) });
         }
+    }
+
+    fn epoch_at(&self, slot: Slot) -> Option<u64> {
+        self.accepted_at(slot).map(|ballot| ballot.round)
+    }
+
+    fn settled(&self) -> Slot {
+        self.decided()
+    }
+
+    fn acknowledges(message: &Message) -> Option<Slot> {
+        match message {
+            Message::Accepted { upto, .. } | Message::HeartbeatAck { upto, .. } => Some(*upto),
+            _ => None,
+        }
+    }
+
+    fn is_promise(message: &Message) -> bool {
+        matches!(message, Message::Promise { .. } | Message::Prepare { .. })
+    }
+
+    fn choice(config: &PaxosConfig, replicas: usize) -> Option<Choice> {
+        let majority = replicas / 2 + 1;
+        let replicas = config.quorums.map_or(majority, |sizes| sizes.phase2);
+        Some(Choice { replicas, invariant: CHOSEN_IS_PROPOSED })
+    }
+
+    fn buffers(&self) -> Option<(&'static str, usize, usize)> {
+        Some(("waiting reads", self.pending_reads(), self.config().reads_max))
     }
 
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_raft::{Raft, RaftConfig, Record, Term};
+use quorate_raft::{ENTRY_OVERHEAD_BYTES, Message, Raft, RaftConfig, Record, Term};
 use quorate_smr::{Batch, ReplicaId, Slot};
 
 use super::{Entry, Inspect, Value};
 use crate::dice::Dice;
+use crate::turbulence::Illness;
 
 /// Term and vote (figure 2, "updated on stable storage before responding").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RaftMemory {
     term: Term,
     vote: Option<ReplicaId>,
@@ -47,6 +48,46 @@ impl Inspect for Raft {
         }
     }
 
+    fn batch_bytes_max(config: &RaftConfig) -> usize {
+        config.uncommitted_bytes_max - ENTRY_OVERHEAD_BYTES
+    }
+
+    // Without pre-vote and check-quorum (thesis §9.6, §6.2) a replica that does not hear the leader
+    // deposes it again and again, and one that hears nobody goes on leading. And of three replicas
+    // one with one friend has a quorum: it may lead for ever, and the third, which Raft lets learn
+    // from its leader only, stays behind.
+    fn endures(config: &RaftConfig, replicas: usize, illness: Illness) -> bool {
+        let stable = config.pre_vote && config.check_quorum;
+        let leads_with_one_friend = illness == Illness::OneFriend && replicas <= 3;
+        !illness.is_heard() || stable && !leads_with_one_friend
+    }
+
+    fn label(message: &Message) -> String {
+        let term = message.term();
+        match message {
+            Message::Append { previous, entries, .. } => match entries.as_slice().len() as u64 {
+                0 => format!("Append? {term} after {}", previous.slot),
+                1 => format!("Append {term} s{}", previous.slot.0 + 1),
+                n => format!("Append {term} s{}..{}", previous.slot.0 + 1, previous.slot.0 + n),
+            },
+            Message::Appended { upto, .. } => format!("Appended {term} {upto}"),
+            Message::Conflict { previous, .. } => format!("Conflict {term} {previous}"),
+            Message::Commit { position, .. } => format!("Commit {term} {}", position.slot),
+            Message::Heartbeat { round, .. } => format!("Heartbeat {term} #{round}"),
+            Message::HeartbeatReply { round, .. } => format!("HeartbeatOk {term} #{round}"),
+            Message::Vote { pre: true, .. } => format!("PreVote {term}"),
+            Message::Vote { .. } => format!("Vote {term}"),
+            Message::VoteReply { granted, pre, .. } => {
+                let (pre, granted) =
+                    (if *pre { "Pre" } else { "" }, if *granted { "yes" } else { "no" });
+                format!("{pre}Vote {term} {granted}")
+            }
+            Message::NewerTerm { .. } => format!("NewerTerm {term}"),
+            Message::TimeoutNow { .. } => format!("TimeoutNow {term}"),
+            Message::Snapshot { position, .. } => format!("Snapshot {term} {}", position.slot),
+        }
+    }
+
     fn memory(&self) -> RaftMemory {
         RaftMemory { term: self.term(), vote: self.voted_for() }
     }
@@ -65,6 +106,28 @@ impl Inspect for Raft {
         if let Record::Entry { slot, term, batch } = record {
             note(Entry { slot: *slot, epoch: term.0, value: Value::Batch(batch.clone()) });
         }
+    }
+
+    const CHAINED_LOG: bool = true;
+
+    fn epoch_at(&self, slot: Slot) -> Option<u64> {
+        self.term_at(slot).map(|term| term.0)
+    }
+
+    fn acknowledges(message: &Message) -> Option<Slot> {
+        if let Message::Appended { upto, .. } = message { Some(*upto) } else { None }
+    }
+
+    fn is_promise(message: &Message) -> bool {
+        match message {
+            Message::Vote { pre, .. } => !pre,
+            Message::VoteReply { granted, pre, .. } => *granted && !pre,
+            _ => false,
+        }
+    }
+
+    fn buffers(&self) -> Option<(&'static str, usize, usize)> {
+        Some(("waiting reads", self.pending_reads(), self.config().reads_max))
     }
 
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {
