@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use quorate_sim::lincheck::file::{
-    Format, History, InputError, Judgement, Options, guess_format, judge, read_history, write_json,
+    Format, History, InputError, Judgement, Options, draw_run, guess_format, judge, read_history,
+    write_json,
 };
 use quorate_sim::lincheck::{KvCall, KvOperation, KvReturn, Operation, Verdict};
 
@@ -16,9 +17,8 @@ fn judged(text: &str) -> Judgement {
 
 #[track_caller]
 fn assert_refused(text: &str, place: (usize, usize), words: &str) {
-    let error = read(text).and_then(|history| {
-        judge(&history, &Options::default(), &mut || true).map(|_| ())
-    });
+    let error = read(text)
+        .and_then(|history| judge(&history, &Options::default(), &mut || true).map(|_| ()));
     let error = error.unwrap_err();
     assert!(error.to_string().contains(words), "{error}");
     assert_eq!((error.at.line, error.at.column), place, "{error}");
@@ -34,7 +34,11 @@ fn json_that_is_wrong_is_refused_with_its_place() {
     assert_refused(r#"{"process":0,"f":"read"}"#, (1, 24), "missing field `type`");
     assert_refused(r#"{"process":[1],"type":"invoke","f":"read"}"#, (1, 1), "process is [1]");
     assert_refused(r#"{"process":1,"type":"invoke","f":"txn"}"#, (1, 1), "unknown f \"txn\"");
-    assert_refused(r#"{"process":1,"type":"invoke","f":"cas","value":3}"#, (1, 1), "[expected, new]");
+    assert_refused(
+        r#"{"process":1,"type":"invoke","f":"cas","value":3}"#,
+        (1, 1),
+        "[expected, new]",
+    );
 }
 
 #[test]
@@ -138,7 +142,12 @@ fn lists_are_appended_to_lists() {
     assert_eq!(judgement.reports[0].states, [r#"[1,"2,",nil]"#]);
 }
 
-fn kv(process: u32, call: KvCall, called_at: u64, returned: Option<(u64, KvReturn)>) -> KvOperation {
+fn kv(
+    process: u32,
+    call: KvCall,
+    called_at: u64,
+    returned: Option<(u64, KvReturn)>,
+) -> KvOperation {
     KvOperation {
         key: b"k%\n".to_vec(),
         operation: Operation { process, call, called_at, returned },
@@ -165,11 +174,13 @@ fn a_written_history_is_read_back_with_the_same_verdict() {
     assert_eq!(verdict(&history), Verdict::Linearizable);
     history[4].operation.returned = Some((9, KvReturn::Value(Some(b"a".to_vec()))));
     assert_eq!(verdict(&history), Verdict::Violation { operation: 4 });
+    assert!(draw_run(&history, "seed 7").unwrap().contains("<h1>seed 7: not linearizable"));
 }
 
 #[test]
 fn values_nested_without_end_are_refused_in_both_formats() {
-    let deep = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
+    let deep =
+        |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));
     let json = format!(r#"{{"process":0,"type":"invoke","f":"write","value":{}}}"#, deep("[", "]"));
     assert!(read(&json).unwrap_err().to_string().contains("recursion limit"));
     for (open, close) in [("[", "]"), ("#{", "}"), ("#a ", "1"), ("{1 ", "}")] {
@@ -185,8 +196,11 @@ fn piece() -> impl Strategy<Value = String> {
         Just("{\"process\":1,\"type\":\"ok\",\"f\":\"read\",\"value\":".to_string()),
         Just(":nemesis".to_string()),
         Just("#jepsen.history.Op".to_string()),
-        prop::sample::select(vec!["{", "}", "[", "]", "(", ")", "\"", "\\", "#_", "\n", ";", "nil", "1N", "3/0", "\\u", "null"])
-            .prop_map(str::to_string),
+        prop::sample::select(vec![
+            "{", "}", "[", "]", "(", ")", "\"", "\\", "#_", "\n", ";", "nil", "1N", "3/0", "\\u",
+            "null"
+        ])
+        .prop_map(str::to_string),
         any::<i64>().prop_map(|number| number.to_string()),
         "\\PC{0,6}",
     ]
