@@ -6,7 +6,9 @@ use quorate_smr::protocol::Protocol;
 use quorate_smr::{Lsn, ReplicaId, Slot, SnapshotMeta};
 
 use crate::client::{Reply, Request};
+use crate::damage::Damage;
 use crate::inspect::Sealed;
+use crate::storm::{LinkChange, Storm};
 
 /// What travels between replicas.
 #[derive(Clone)]
@@ -21,11 +23,13 @@ pub(crate) enum Content<P: Protocol> {
 #[derive(Clone)]
 pub(crate) struct Parcel<P: Protocol> {
     pub(crate) from: ReplicaId,
+    /// Which of two twins sent it.
+    pub(crate) twin: Option<u8>,
     pub(crate) content: Content<P>,
     /// Snapshot bytes that travel along.
     pub(crate) snapshot: Option<Rc<Vec<u8>>>,
-    /// The frame was changed on the way; a receiver that takes it for a message is broken.
-    pub(crate) corrupted: bool,
+    /// What was done to the frame on the way.
+    pub(crate) damage: Option<Damage>,
     /// When it was sent, in virtual time.
     pub(crate) sent_ns: u64,
 }
@@ -54,10 +58,17 @@ pub(crate) enum Event<P: Protocol> {
     ClientTimer { client: usize, generation: u64 },
     AskAgain { client: usize, generation: u64 },
     Trouble(Trouble),
+    Storm(Storm),
+    Link { from: usize, to: usize, change: LinkChange },
+    Free { node: usize, incarnation: u32 },
     Restart { node: usize, incarnation: u32 },
     Resume { node: usize, pause: u64 },
     Mend { partition: u64 },
     Hunt { node: usize, incarnation: u32 },
+    /// A replica with amnesia forgets its journal.
+    Forget { node: usize },
+    /// A misbehaving client does what it does.
+    Rogue { rogue: usize },
     FaultsEnd,
     Poll,
 }

@@ -23,7 +23,8 @@ impl<P: Inspect> World<P> {
         let load = &self.plan.load;
         let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
         let fixed = P::reply_quorum(self.replicas) > 1;
-        let clients: Vec<_> = (1..=load.clients as u64).filter(|_| fixed).map(ClientId).collect();
+        let identities = (self.clients_planned() + self.plan.rogues.len()) as u64;
+        let clients: Vec<_> = (1..=identities).filter(|_| fixed).map(ClientId).collect();
         let quorum = P::quorum(&self.config, self.replicas);
         let node = &mut self.nodes[index];
         let mut executor = Executor::new(KvStore::default(), limits, &clients);

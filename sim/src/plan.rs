@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::byzantine::Behaviour;
+use crate::byzantine::{Behaviour, Mischief};
 use crate::dice::Dice;
 use crate::profile::Profile;
+use crate::turbulence::Turbulence;
 
 /// One millisecond of virtual time.
 pub const MS: u64 = 1_000_000;
@@ -143,12 +144,16 @@ pub struct Plan {
     pub disk: DiskPlan,
     /// Processes, links, clocks.
     pub nemesis: NemesisPlan,
+    /// Rougher faults of links, clocks and load, and who stays ill.
+    pub turbulence: Turbulence,
     /// Time between a commit and its application (mean, long tail), in nanoseconds.
     pub apply_lag_ns: u64,
     /// The clients.
     pub load: LoadPlan,
     /// Byzantine replicas with what they do.
     pub byzantine: Vec<(u8, Behaviour)>,
+    /// Clients that misbehave, next to the honest ones of [`LoadPlan::clients`].
+    pub rogues: Vec<Mischief>,
     /// How long faults last, in nanoseconds; they end earlier when the clients are done.
     pub faults_ns: u64,
     /// Replicas that stay down when the others are healed.
@@ -193,6 +198,7 @@ impl Plan {
                 hunt_ns: 0,
                 drift_ppm: 0,
             },
+            turbulence: Turbulence::none(),
             apply_lag_ns: 0,
             load: LoadPlan {
                 clients: 4,
@@ -211,6 +217,7 @@ impl Plan {
                 sessions_max: 64,
             },
             byzantine: Vec::new(),
+            rogues: Vec::new(),
             faults_ns: 60 * SECOND,
             left_down: Vec::new(),
             liveness_requests: 2,
@@ -234,6 +241,7 @@ impl Plan {
         plan.load = draw_load(&mut dice);
         plan.faults_ns = dice.between(1500 * MS, 4 * SECOND);
         plan.liveness_requests = 3;
+        plan.rogues = draw_rogues(seed, byzantine);
         let mut faulty = faults;
         if byzantine && dice.chance(600_000) {
             faulty -= draw_byzantine(&mut dice, &mut plan, replicas, faults);
@@ -249,10 +257,23 @@ impl Plan {
         if let Some(profile) = Profile::draw(seed) {
             profile.aim(&mut plan);
         }
+        plan.draw_turbulence(seed, replicas, faults);
         plan
+    }
+
+    fn draw_turbulence(&mut self, seed: u64, replicas: usize, faults: usize) {
+        let byzantine = self.byzantine.iter().map(|(replica, _)| *replica);
+        let faulty: Vec<u8> = byzantine.chain(self.left_down.iter().copied()).collect();
+        let left = faults - faulty.len();
+        self.turbulence = Turbulence::draw(seed, replicas, left, &faulty, self.network.frames);
+        if self.turbulence.surge.is_on() {
+            self.load.sessions_max = self.load.sessions_max.max(SURGE_SESSIONS_MAX);
+        }
     }
 }
 
+/// Sessions in a run with surges, so that surging clients do not expire one another's sessions.
+const SURGE_SESSIONS_MAX: usize = 64;
 /// What a plan that was written down does not say is quiet.
 impl Default for Plan {
     fn default() -> Self {
@@ -352,6 +373,20 @@ fn draw_load(dice: &mut Dice) -> LoadPlan {
     }
 }
 
+/// The part of the run's randomness that draws misbehaving clients.
+const PART_ROGUES: u64 = 32;
+
+/// Misbehaving clients: seldom, and of a kind that the protocol can tell at all.
+fn draw_rogues(seed: u64, byzantine: bool) -> Vec<Mischief> {
+    let mut dice = Dice::new(seed, PART_ROGUES);
+    let (ppm, kinds): (u32, &[Mischief]) =
+        if byzantine { (250_000, &Mischief::ALL) } else { (100_000, &Mischief::UNPROVEN) };
+    if !dice.chance(ppm) {
+        return Vec::new();
+    }
+    (0..dice.between(1, 3)).map(|_| *dice.pick(kinds)).collect()
+}
+
 /// Makes up to `faults` replicas Byzantine; how many.
 fn draw_byzantine(dice: &mut Dice, plan: &mut Plan, replicas: usize, faults: usize) -> usize {
     let count = dice.between(1, faults as u64 + 1) as usize;
@@ -372,10 +407,15 @@ mod tests {
     fn a_plan_never_exceeds_the_fault_bound() {
         for seed in 0..2000 {
             let plan = Plan::swarm(seed, 7, 2, true);
-            assert!(plan.byzantine.len() + plan.left_down.len() <= 2, "seed {seed}: {plan:?}");
-            for (replica, _) in &plan.byzantine {
-                assert!(!plan.left_down.contains(replica), "seed {seed}");
-            }
+            let ill = plan.turbulence.left_ill.iter();
+            let mut faulty: Vec<u8> =
+                ill.map(|(replica, _)| *replica).chain(plan.left_down.clone()).collect();
+            faulty.extend(plan.byzantine.iter().map(|(replica, _)| *replica));
+            let count = faulty.len();
+            faulty.sort_unstable();
+            faulty.dedup();
+            assert_eq!(faulty.len(), count, "seed {seed}: nobody is counted twice");
+            assert!(count <= 2, "seed {seed}: {plan:?}");
         }
     }
 
