@@ -254,10 +254,10 @@ impl Plan {
             }
             faulty -= 1;
         }
-        plan.draw_turbulence(seed, replicas, faults);
         if let Some(profile) = Profile::draw(seed) {
             profile.aim(&mut plan);
         }
+        plan.draw_turbulence(seed, replicas, faults);
         plan
     }
 
