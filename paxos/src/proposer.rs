@@ -125,6 +125,8 @@ impl Paxos {
         if too_far || held + bytes > config.held_bytes_max() {
             return;
         }
+        // A promise of many pages may take longer than an election: it is not given up meanwhile.
+        preparing.progress(now, config);
         let first_wins = planted!(config, AdoptFirstValue);
         for Acceptance { slot, ballot, batch } in accepted {
             if first_wins && preparing.adopted.contains_key(&slot) {
