@@ -75,6 +75,13 @@ impl Paxos {
         if ballot > self.acceptor.promised {
             self.stand_down(now, effects);
             self.promise(ballot, effects);
+        } else if self.election.leader != Some(candidate) {
+            // The next page: the candidate gets on, and a phase 1 of many pages must not be outbid
+            // before it can end.
+            if matches!(self.mode, Mode::Canvassing(_)) {
+                self.stand_down(now, effects);
+            }
+            self.election.yield_to(now);
         }
         // At every page of the promise, or the acceptor stands itself before the last one.
         if self.election.leader != Some(candidate) {

@@ -140,6 +140,8 @@ impl Paxos {
         }
         if let Some(next) = next.filter(|_| !planted!(config, FirstPageIsWholePromise)) {
             preparing.pages.insert(peer, next);
+            preparing.progress(now, config);
+            self.election.yield_to(now);
             effects.send(To::One(peer), Message::Prepare { ballot, from: next });
         } else {
             preparing.pages.remove(&peer);

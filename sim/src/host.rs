@@ -5,7 +5,7 @@ use std::hash::Hash;
 use quorate_smr::auth::Authenticator;
 use quorate_smr::protocol::{Effect, Input, Refused, Status, To};
 use quorate_smr::session::ReplyStatus;
-use quorate_smr::{Batch, ClientId, Effects, Lsn, RequestSeq, Role, Slot, Time};
+use quorate_smr::{Batch, ClientId, Effects, Lsn, Reason, RequestSeq, Role, Slot, Time};
 
 use crate::client::{Answer, Reply, reply_bytes};
 use crate::disk::Step;
@@ -13,7 +13,9 @@ use crate::event::Event;
 use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
-use crate::invariants::{self, check_bounded, check_buffer, check_complete, check_own_epoch};
+use crate::invariants::{
+    self, check_bounded, check_buffer, check_complete, check_host, check_own_epoch,
+};
 use crate::trace::Mark;
 use crate::violation::{Check, broken};
 use crate::witness;
@@ -123,6 +125,9 @@ impl<P: Inspect> World<P> {
                 Ok(())
             }
             Effect::Refused { request, reason } => {
+                if reason == Reason::Busy {
+                    self.counters.refused_busy += 1;
+                }
                 match request {
                     Refused::Proposal(batch) => self.refuse_batch(index, &batch, reason),
                     Refused::Read(id) => {
@@ -177,6 +182,7 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         running.progress.advance(status, running.executor.applied())?;
         check_bounded(&status)?;
+        check_host(&status, running, self.clients.len())?;
         if let Some((name, held, max)) = running.protocol.buffers() {
             check_buffer(status.replica, name, held, max)?;
         }
@@ -223,6 +229,10 @@ impl<P: Inspect> World<P> {
         {
             takes += self.disk_dice.below(plan.slow_ns);
         }
+        if let Some(slow) = self.plan.turbulence.slow_replica.filter(|_| self.is_slow(index)) {
+            takes += slow.sync_ns;
+        }
+        let node = &self.nodes[index];
         let (incarnation, upto) = (node.incarnation, node.disk.appended());
         self.queue.push(self.now_ns + takes, Event::Synced { node: index, incarnation, upto });
     }
@@ -305,17 +315,20 @@ impl<P: Inspect> World<P> {
             self.book.ledger.commit(node.id, running.committed, slot, &batch, epoch)?;
         }
         running.committed = slot;
+        running.to_apply_bytes += batch.len();
         running.to_apply.push_back((slot, batch));
         let incarnation = node.incarnation;
+        let slow = self.plan.turbulence.slow_replica.filter(|_| self.is_slow(index));
+        let lag_ns = self.plan.apply_lag_ns + slow.map_or(0, |slow| slow.apply_ns);
         self.note_at(index, Mark::Committed(slot), || format!("commits {slot}"));
-        if self.plan.apply_lag_ns == 0 {
+        if lag_ns == 0 {
             return self.apply(index);
         }
         let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         if !running.apply_scheduled {
             running.apply_scheduled = true;
             self.faults.note(FaultKind::SlowApply);
-            let at = self.now_ns + self.host_dice.long_tail(self.plan.apply_lag_ns);
+            let at = self.now_ns + self.host_dice.long_tail(lag_ns);
             self.queue.push(at, Event::Apply { node: index, incarnation });
         }
         Ok(())
@@ -335,6 +348,9 @@ impl<P: Inspect> World<P> {
         while let Some((slot, batch)) =
             self.nodes[index].running.as_mut().and_then(|running| running.to_apply.pop_front())
         {
+            if let Some(running) = &mut self.nodes[index].running {
+                running.to_apply_bytes -= batch.len();
+            }
             self.apply_slot(index, slot, &batch)?;
             self.take_snapshots(index)?;
         }

@@ -23,9 +23,12 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`plan`] | what one run is made of; the swarm |
+//! | [`turbulence`], [`graphs`] | its rougher part; graphs of partial connectivity |
 //! | [`invariants`] | what must always hold, one file each |
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
+//! | [`door`] | what a replica refuses before its protocol sees it |
+//! | [`explore`] | every state of small groups, within bounds |
 //! | [`lincheck`] | the linearizability checker |
 //! | [`scene`] | scripted runs: named scenarios, step by step |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
@@ -37,17 +40,23 @@ pub mod campaign;
 pub mod chart;
 mod client;
 mod clock;
+mod damage;
 pub mod dice;
 mod disk;
+pub mod door;
 mod event;
+pub mod explore;
 pub mod fault;
 mod fold;
+pub mod graphs;
 mod history;
 mod host;
+mod inbox;
 pub mod inspect;
 pub mod invariants;
 mod lifecycle;
 pub mod lincheck;
+pub mod machine;
 mod nemesis;
 mod network;
 mod node;
@@ -55,12 +64,18 @@ mod options;
 mod outcome;
 pub mod plan;
 mod queue;
+pub mod record;
 pub mod registry;
+pub mod regression;
 pub mod scene;
 mod service;
+pub mod shrink;
 mod snapshots;
+mod storm;
+mod surge;
 pub mod trace;
 mod traffic;
+pub mod turbulence;
 mod violation;
 mod witness;
 mod world;

@@ -22,7 +22,7 @@ impl<P: Inspect> World<P> {
         let load = &self.plan.load;
         let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
         let fixed = P::reply_quorum(self.replicas) > 1;
-        let identities = (load.clients + self.plan.rogues.len()) as u64;
+        let identities = (self.clients_planned() + self.plan.rogues.len()) as u64;
         let clients: Vec<_> = (1..=identities).filter(|_| fixed).map(ClientId).collect();
         let node = &mut self.nodes[index];
         let mut executor = Executor::new(KvStore::default(), limits, &clients);

@@ -16,11 +16,18 @@ use crate::client::Request;
 use crate::clock::Clock;
 use crate::disk::{Disk, Image};
 use crate::event::Event;
+use crate::inbox::Inbox;
 use crate::inspect::Inspect;
 use crate::invariants::{Acknowledgements, Progress, Told};
 
 /// Arrived snapshots that a node keeps until its replica asks for one.
 pub(crate) const ARRIVED_MAX: usize = 4;
+/// Requests that wait at a node to become a batch.
+pub(crate) const BATCH_REQUESTS_MAX: usize = 256;
+/// Reads that wait at a node.
+pub(crate) const READS_MAX: usize = 256;
+/// Messages that wait at a node for its disk.
+pub(crate) const GATE_MESSAGES_MAX: usize = 16_384;
 /// Old messages that a replaying Byzantine node keeps.
 pub(crate) const REPLAYS_MAX: usize = 32;
 
@@ -100,6 +107,7 @@ pub(crate) struct Running<P: Protocol + Inspect> {
     /// The last slot that the protocol committed.
     pub(crate) committed: Slot,
     pub(crate) to_apply: VecDeque<(Slot, Batch)>,
+    pub(crate) to_apply_bytes: usize,
     pub(crate) apply_scheduled: bool,
     pub(crate) snapshots: BTreeMap<Slot, Image>,
     pub(crate) arrived: VecDeque<Image>,
@@ -107,7 +115,11 @@ pub(crate) struct Running<P: Protocol + Inspect> {
     pub(crate) next_read: u64,
     pub(crate) reads: BTreeMap<ReadId, ReadWait>,
     pub(crate) ready_reads: BTreeMap<(Slot, ReadId), ReadWait>,
+    /// Requests that wait to become a batch, and their bytes.
     pub(crate) inbox: Vec<Request>,
+    pub(crate) inbox_bytes: usize,
+    /// What waits while the replica is busy.
+    pub(crate) lanes: Inbox<Event<P>>,
     pub(crate) flush_scheduled: bool,
     pub(crate) builder: BatchBuilder,
     /// Which client waits here for the answer to which request.
@@ -130,6 +142,7 @@ impl<P: Inspect> Running<P> {
             executor,
             committed: applied,
             to_apply: VecDeque::new(),
+            to_apply_bytes: 0,
             apply_scheduled: false,
             snapshots,
             arrived: VecDeque::new(),
@@ -138,6 +151,8 @@ impl<P: Inspect> Running<P> {
             reads: BTreeMap::new(),
             ready_reads: BTreeMap::new(),
             inbox: Vec::new(),
+            inbox_bytes: 0,
+            lanes: Inbox::default(),
             flush_scheduled: false,
             builder: BatchBuilder::new(setup.group),
             waiting: BTreeMap::new(),

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
+use crate::door::Refusals;
 use crate::fault::FaultCounts;
 use crate::inspect::Inspect;
 use crate::invariants;
@@ -32,6 +33,12 @@ pub struct Outcome {
     pub message_bytes: u64,
     /// Frames, messages and requests that were refused before they reached a protocol.
     pub refused_at_the_edge: u64,
+    /// Those of frames and messages, by reason.
+    pub refusals: Refusals,
+    /// Requests that reached a replica.
+    pub requests: u64,
+    /// Requests refused because a window or a buffer was full: back-pressure.
+    pub refused_busy: u64,
     /// Slots decided.
     pub slots: u64,
     /// Epochs that had a leader.
@@ -139,6 +146,9 @@ fn conclude<P: Inspect>(world: World<P>, violation: Option<Violation>) -> Outcom
         messages: world.counters.messages,
         message_bytes: world.counters.message_bytes,
         refused_at_the_edge: world.counters.refused_at_the_edge,
+        refusals: world.counters.refusals,
+        requests: world.counters.requests,
+        refused_busy: world.counters.refused_busy,
         slots: world.book.ledger.last().0,
         leaders: world.book.leaders.count(),
         latencies_ns: world.counters.latencies_ns,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::byzantine::{Behaviour, Mischief};
 use crate::dice::Dice;
+use crate::turbulence::Turbulence;
 
 /// One millisecond of virtual time.
 pub const MS: u64 = 1_000_000;
@@ -142,6 +143,8 @@ pub struct Plan {
     pub disk: DiskPlan,
     /// Processes, links, clocks.
     pub nemesis: NemesisPlan,
+    /// Rougher faults of links, clocks and load, and who stays ill.
+    pub turbulence: Turbulence,
     /// Time between a commit and its application (mean, long tail), in nanoseconds.
     pub apply_lag_ns: u64,
     /// The clients.
@@ -194,6 +197,7 @@ impl Plan {
                 hunt_ns: 0,
                 drift_ppm: 0,
             },
+            turbulence: Turbulence::none(),
             apply_lag_ns: 0,
             load: LoadPlan {
                 clients: 4,
@@ -249,10 +253,23 @@ impl Plan {
             }
             faulty -= 1;
         }
+        plan.draw_turbulence(seed, replicas, faults);
         plan
+    }
+
+    fn draw_turbulence(&mut self, seed: u64, replicas: usize, faults: usize) {
+        let byzantine = self.byzantine.iter().map(|(replica, _)| *replica);
+        let faulty: Vec<u8> = byzantine.chain(self.left_down.iter().copied()).collect();
+        let left = faults - faulty.len();
+        self.turbulence = Turbulence::draw(seed, replicas, left, &faulty, self.network.frames);
+        if self.turbulence.surge.is_on() {
+            self.load.sessions_max = self.load.sessions_max.max(SURGE_SESSIONS_MAX);
+        }
     }
 }
 
+/// Sessions in a run with surges, so that surging clients do not expire one another's sessions.
+const SURGE_SESSIONS_MAX: usize = 64;
 /// What a plan that was written down does not say is quiet.
 impl Default for Plan {
     fn default() -> Self {
@@ -386,10 +403,15 @@ mod tests {
     fn a_plan_never_exceeds_the_fault_bound() {
         for seed in 0..2000 {
             let plan = Plan::swarm(seed, 7, 2, true);
-            assert!(plan.byzantine.len() + plan.left_down.len() <= 2, "seed {seed}: {plan:?}");
-            for (replica, _) in &plan.byzantine {
-                assert!(!plan.left_down.contains(replica), "seed {seed}");
-            }
+            let ill = plan.turbulence.left_ill.iter();
+            let mut faulty: Vec<u8> =
+                ill.map(|(replica, _)| *replica).chain(plan.left_down.clone()).collect();
+            faulty.extend(plan.byzantine.iter().map(|(replica, _)| *replica));
+            let count = faulty.len();
+            faulty.sort_unstable();
+            faulty.dedup();
+            assert_eq!(faulty.len(), count, "seed {seed}: nobody is counted twice");
+            assert!(count <= 2, "seed {seed}: {plan:?}");
         }
     }
 

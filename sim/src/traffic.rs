@@ -9,12 +9,14 @@ use quorate_smr::executor::describe_snapshot;
 use quorate_smr::protocol::{Input, To};
 use quorate_smr::{ReplicaId, wire};
 
+use crate::damage::Damage;
+use crate::door::{check_peer, open_frame};
 use crate::event::{Content, Event, Parcel};
 use crate::fault::FaultKind;
 use crate::inspect::{Inspect, Sealed};
 use crate::invariants;
 use crate::trace::{Happening, Mark};
-use crate::violation::{Check, broken};
+use crate::violation::{Check, Violation, broken};
 use crate::world::{Phase, World};
 
 impl<P: Inspect> World<P> {
@@ -60,7 +62,7 @@ impl<P: Inspect> World<P> {
             Content::Sealed(sealed)
         };
         let sent_ns = self.now_ns;
-        let parcel = Parcel { from, twin, content, snapshot: image, corrupted: false, sent_ns };
+        let parcel = Parcel { from, twin, content, snapshot: image, damage: None, sent_ns };
         for receiver in receivers.iter() {
             self.counters.message_bytes += bytes as u64;
             if self.nodes[index].is_honest() {
@@ -91,9 +93,9 @@ impl<P: Inspect> World<P> {
             };
             if let Content::Frame(frame) = &mut parcel.content {
                 let mut changed = frame.as_ref().clone();
-                if self.network.corrupt(&mut changed, &mut self.faults) {
+                parcel.damage = self.network.damage(&mut changed, &mut self.faults);
+                if parcel.damage.is_some() {
                     *frame = Rc::new(changed);
-                    parcel.corrupted = true;
                 }
             }
             let at = now + later + delay;
@@ -110,22 +112,9 @@ impl<P: Inspect> World<P> {
         if node.running.is_none() {
             return Ok(());
         }
-        let sealed = match parcel.content {
-            Content::Sealed(sealed) => sealed,
-            Content::Frame(frame) => match wire::decode(&frame, node.setup.cluster) {
-                Ok(_) if parcel.corrupted => {
-                    let detail = format!("{} took a corrupted frame for a message", node.id);
-                    return Err(broken(invariants::CORRUPTION_REFUSED, detail));
-                }
-                Ok((header, sealed)) if header.from == parcel.from => sealed,
-                _ => {
-                    self.refuse(index, parcel.from);
-                    return Ok(());
-                }
-            },
-        };
-        let Ok(message) = node.auth.open(parcel.from, sealed) else {
-            self.refuse(index, parcel.from);
+        let Some(message) =
+            self.open_at_the_door(index, parcel.from, parcel.content, parcel.damage)?
+        else {
             return Ok(());
         };
         if self.hash_messages {
@@ -147,9 +136,33 @@ impl<P: Inspect> World<P> {
         self.handle(index, Input::SnapshotArrived { from, message, snapshot })
     }
 
-    fn refuse(&mut self, index: usize, from: ReplicaId) {
-        self.counters.refused_at_the_edge += 1;
-        self.note_at(index, Mark::Noted, || format!("refuses a message of {from}"));
+    /// Checks what arrives; `None` when it is refused, which is counted.
+    fn open_at_the_door(
+        &mut self,
+        index: usize,
+        from: ReplicaId,
+        content: Content<P>,
+        damage: Option<Damage>,
+    ) -> Result<Option<P::Message>, Box<Violation>> {
+        let node = &self.nodes[index];
+        let (id, setup) = (node.id, &node.setup);
+        let opened = check_peer(setup, from).and_then(|()| match content {
+            Content::Sealed(sealed) => Ok(sealed),
+            Content::Frame(frame) => open_frame::<P>(&frame, from, setup),
+        });
+        if opened.is_ok() && damage.is_some() {
+            let detail = format!("{id} took a damaged frame for a message: {damage:?}");
+            return Err(broken(invariants::CORRUPTION_REFUSED, detail));
+        }
+        match opened.and_then(|sealed| Ok(node.auth.open(from, sealed)?)) {
+            Ok(message) => Ok(Some(message)),
+            Err(error) => {
+                self.counters.refused_at_the_edge += 1;
+                self.counters.refusals.count(&error);
+                self.note_at(index, Mark::Noted, || format!("refuses what {from} sent: {error}"));
+                Ok(None)
+            }
+        }
     }
 
     /// The delay of a message between a client and a replica; `None` when it is lost.

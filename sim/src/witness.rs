@@ -21,7 +21,8 @@ impl<P: Inspect> World<P> {
             let (slot, epoch) = (entry.slot, entry.epoch);
             acknowledged.replaced(slot);
             if found.is_ok() && P::CHAINED_LOG {
-                let before = slot.previous().map_or(Some(0), |slot| running.protocol.epoch_at(slot));
+                let before =
+                    slot.previous().map_or(Some(0), |slot| running.protocol.epoch_at(slot));
                 found = before.map_or(Ok(()), |before| book.chains.wrote(id, slot, epoch, before));
             }
             if let (Ok(()), Some(choice)) = (&found, choice) {

@@ -12,6 +12,7 @@ use crate::client::{Client, Doing};
 use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::disk::Disk;
+use crate::door::Refusals;
 use crate::event::{Event, Trouble};
 use crate::fault::{FaultKind, Faults};
 use crate::fold::Fold;
@@ -26,6 +27,7 @@ use crate::plan::{MS, Plan};
 use crate::queue::EventQueue;
 use crate::scene::Script;
 use crate::trace::{Happening, Mark, TraceEvent};
+use crate::turbulence::{Illness, part as rough};
 use crate::violation::{Check, Violation, broken};
 
 /// The most events of a run; one that needs more is a message storm.
@@ -35,13 +37,12 @@ const CHECK_LIMITS: Limits = Limits { configurations_max: 200_000 };
 /// How often a healed world looks whether it is done, in nanoseconds.
 const POLL_NS: u64 = 10 * MS;
 
-/// Parts of a run's randomness; the plan is part 1.
+/// Parts of a run's randomness; the plan is part 1, the configuration part 6.
 mod part {
     pub(super) const NETWORK: u64 = 2;
     pub(super) const DISK: u64 = 3;
     pub(super) const NEMESIS: u64 = 4;
     pub(super) const HOST: u64 = 5;
-    pub(super) const CONFIG: u64 = 6;
     pub(super) const CLIENTS: u64 = 100;
 }
 
@@ -62,8 +63,12 @@ pub(crate) struct Counters {
     pub(crate) messages: u64,
     pub(crate) message_bytes: u64,
     pub(crate) refused_at_the_edge: u64,
+    pub(crate) refusals: Refusals,
     pub(crate) latencies_ns: Vec<u64>,
     pub(crate) gave_up_check: bool,
+    /// Requests that reached a replica, and those refused because a window or buffer was full.
+    pub(crate) requests: u64,
+    pub(crate) refused_busy: u64,
 }
 
 /// The client's side of the protocol's authenticator.
@@ -91,6 +96,9 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) disk_dice: Dice,
     pub(crate) nemesis_dice: Dice,
     pub(crate) host_dice: Dice,
+    pub(crate) storm_dice: Dice,
+    /// Replicas that stayed ill when the others were healed.
+    pub(crate) ill: Vec<(u8, Illness)>,
     pub(crate) book: Book,
     pub(crate) history: History,
     pub(crate) faults: Faults,
@@ -116,18 +124,15 @@ impl<P: Inspect> World<P> {
     /// The world of `seed` at virtual time 0.
     pub(crate) fn new(options: &Options<P>, seed: u64, trace: Option<TraceSink>) -> Self {
         let replicas = options.replicas;
-        let mut config = options.config.clone().unwrap_or_else(|| draw_config::<P>(seed, replicas));
-        if let Some(adjust) = &options.adjust {
-            adjust(&mut config);
-        }
-        let mut plan = options.plan.clone().unwrap_or_else(|| {
-            let byzantine = P::BYZANTINE && options.byzantine;
-            Plan::swarm(seed, replicas, P::tolerated(&config, replicas), byzantine)
-        });
-        if let Some(sharpen) = &options.sharpen {
-            sharpen(&mut plan);
-        }
-        let network = Network::new(plan.network.clone(), replicas, Dice::new(seed, part::NETWORK));
+        let config = options.config_of(seed);
+        let plan = options.plan_of(seed);
+        let network = Network::new(
+            plan.network.clone(),
+            plan.turbulence.clone(),
+            replicas,
+            Dice::new(seed, part::NETWORK),
+            Dice::new(seed, rough::LINKS),
+        );
         let mut world = Self {
             seed,
             now_ns: 0,
@@ -142,6 +147,8 @@ impl<P: Inspect> World<P> {
             disk_dice: Dice::new(seed, part::DISK),
             nemesis_dice: Dice::new(seed, part::NEMESIS),
             host_dice: Dice::new(seed, part::HOST),
+            storm_dice: Dice::new(seed, rough::STORM),
+            ill: Vec::new(),
             book: Book::default(),
             history: History::default(),
             faults: Faults::new(options.spared.clone(), options.kept.clone()),
@@ -221,12 +228,20 @@ impl<P: Inspect> World<P> {
 
     fn add_clients(&mut self) {
         let quorum = P::reply_quorum(self.replicas);
-        for index in 0..self.plan.load.clients {
+        for index in 0..self.clients_planned() {
             let id = if quorum > 1 { ClientId(index as u64 + 1) } else { ClientId::NONE };
             let key = ClientId(index as u64 + 1);
             let auth = self.nodes[0].auth.client(key).expect("the first clients are known");
-            let dice = Dice::new(self.seed, part::CLIENTS + index as u64);
+            let surges = index >= self.plan.load.clients;
+            let part = if surges { rough::SURGE << 32 } else { part::CLIENTS };
+            let dice = Dice::new(self.seed, part + index as u64);
             let mut client = Client::new(index, id, auth, quorum, dice);
+            if surges {
+                client.doing = Doing::Stopped;
+                client.surges_until = Some(0);
+                self.clients.push(client);
+                continue;
+            }
             // The first client writes, or there would be nothing to read.
             client.reader = index > 0 && client.dice.chance(self.plan.load.readers_ppm);
             self.clients.push(client);
@@ -298,6 +313,10 @@ impl<P: Inspect> World<P> {
         ] {
             self.schedule_trouble(trouble);
         }
+        self.schedule_storms();
+        if self.plan.turbulence.slow_replica.is_some() {
+            self.faults.note(FaultKind::SlowReplica);
+        }
         self.queue.push(self.plan.faults_ns, Event::FaultsEnd);
         Ok(())
     }
@@ -307,11 +326,19 @@ impl<P: Inspect> World<P> {
         self.trace_hash.mix(self.now_ns);
         self.trace_hash.mix(kind << 32 | who as u64);
         if let Some(node) = node_of(&event)
-            && let Some(waiting) = &mut self.nodes[node].paused
+            && self.nodes[node].paused.is_some()
         {
-            waiting.push(event);
+            self.wait_for_resume(node, event);
             return Ok(());
         }
+        match event {
+            Event::Deliver { node, .. } | Event::Request { node, .. } => self.arrive(node, event),
+            event => self.admit(event),
+        }
+    }
+
+    /// Handles an event whose time has come.
+    pub(crate) fn admit(&mut self, event: Event<P>) -> Check {
         match event {
             Event::Deliver { node, parcel } => self.deliver(node, *parcel),
             Event::Tick { node } => self.tick(node),
@@ -335,6 +362,15 @@ impl<P: Inspect> World<P> {
                 Ok(())
             }
             Event::Trouble(trouble) => self.make_trouble(trouble),
+            Event::Storm(storm) => {
+                self.make_storm(storm);
+                Ok(())
+            }
+            Event::Link { from, to, change } => {
+                self.change_link(from, to, change);
+                Ok(())
+            }
+            Event::Free { node, incarnation } => self.free(node, incarnation),
             Event::Restart { node, incarnation } => self.restart(node, incarnation),
             Event::Resume { node, pause } => {
                 self.resume(node, pause);
@@ -362,7 +398,8 @@ impl<P: Inspect> World<P> {
         }
         self.note(|| "healed: no more faults".into());
         self.phase = Phase::Healed { since_ns: self.now_ns };
-        self.network.heal();
+        self.fall_ill();
+        self.network.heal(self.ill.clone());
         for node in 0..self.nodes.len() {
             self.nodes[node].crash_after_effects = None;
             self.nodes[node].crash_within_sync = false;
@@ -373,11 +410,14 @@ impl<P: Inspect> World<P> {
                 (None, false) => self.start(node)?,
                 _ => {}
             }
+            if self.stands_still_for_good(self.nodes[node].id) {
+                self.nodes[node].paused = Some(Vec::new());
+            }
         }
         for client in 0..self.clients.len() {
             let waits = &mut self.clients[client];
             waits.attempts = 0;
-            if matches!(waits.doing, Doing::Idle | Doing::Stopped) {
+            if matches!(waits.doing, Doing::Idle | Doing::Stopped) && waits.surges_until.is_none() {
                 waits.doing = Doing::Idle;
             }
             let wait = waits.dice.below(20 * MS);
@@ -391,7 +431,10 @@ impl<P: Inspect> World<P> {
         match self.phase {
             Phase::Healed { since_ns } => {
                 let needed = self.plan.liveness_requests;
-                if self.clients.iter().all(|client| client.completed_healed >= needed) {
+                let served = |client: &Client<_>| {
+                    client.surges_until.is_some() || client.completed_healed >= needed
+                };
+                if self.clients.iter().all(served) {
                     self.note(|| "every client was served: converging".into());
                     self.phase = Phase::Converging { since_ns: self.now_ns };
                 } else if self.now_ns - since_ns > self.plan.liveness_ns {
@@ -413,19 +456,21 @@ impl<P: Inspect> World<P> {
         Ok(())
     }
 
-    fn honest_running(&self) -> impl Iterator<Item = &Node<P>> {
-        self.nodes.iter().filter(|node| node.is_honest() && node.running.is_some())
+    /// The nodes that must get on after healing: honest, running, and not left ill.
+    fn healed_core(&self) -> impl Iterator<Item = &Node<P>> {
+        let well = |node: &&Node<P>| !self.is_ill(node.id);
+        self.nodes.iter().filter(|node| node.is_honest() && node.running.is_some()).filter(well)
     }
 
     fn has_converged(&self) -> bool {
         let last = self.book.ledger.last();
-        self.honest_running().all(|node| node.applied() == Some(last))
+        self.healed_core().all(|node| node.applied() == Some(last))
     }
 
     fn check_end(&mut self) -> Check {
         let last = self.book.ledger.last();
         let digests: Vec<_> = self
-            .honest_running()
+            .healed_core()
             .filter_map(|node| Some((node.id, node.running.as_ref()?.executor.state_digest())))
             .collect();
         for (id, digest) in digests {
@@ -470,8 +515,13 @@ impl<P: Inspect> World<P> {
                 }
             };
         }
+        if !self.ill.is_empty() {
+            let _ = write!(text, "left ill: {:?}; ", self.ill);
+        }
         for client in &self.clients {
-            if client.completed_healed < self.plan.liveness_requests {
+            if client.surges_until.is_none()
+                && client.completed_healed < self.plan.liveness_requests
+            {
                 let (index, attempts) = (client.index, client.attempts);
                 let _ =
                     write!(text, "client {index} waits for {} (attempt {attempts}); ", client.seq);
@@ -509,13 +559,6 @@ impl<P: Inspect> World<P> {
     }
 }
 
-fn draw_config<P: Inspect>(seed: u64, replicas: usize) -> P::Config {
-    let mut dice = Dice::new(seed, part::CONFIG);
-    let mut config = P::draw_config(&mut dice);
-    P::draw_for_group(&mut config, replicas, &mut dice);
-    config
-}
-
 /// A number for the kind of event and for whom it happens, for the trace hash.
 fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
     match event {
@@ -539,6 +582,9 @@ fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
         Event::AskAgain { client, .. } => (17, *client),
         Event::Hunt { node, .. } => (18, *node),
         Event::SnapshotInstalled { node, .. } => (16, *node),
+        Event::Storm(storm) => (21, *storm as usize),
+        Event::Link { from, to, .. } => (22, *from << 8 | *to),
+        Event::Free { node, .. } => (23, *node),
     }
 }
 
@@ -552,6 +598,7 @@ const fn node_of<P: Inspect>(event: &Event<P>) -> Option<usize> {
         | Event::Flush { node, .. }
         | Event::SnapshotTaken { node, .. }
         | Event::SnapshotInstalled { node, .. }
+        | Event::Free { node, .. }
         | Event::Request { node, .. } => Some(*node),
         _ => None,
     }

@@ -110,14 +110,27 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let missed = rows.iter().filter(|row| !row.is_found()).count();
-    println!("{} defects, {missed} not found in every range; without a defect: {dirty} violations", rows.len());
-    if missed == 0 && dirty == 0 && !rows.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    println!(
+        "{} defects, {missed} not found in every range; without a defect: {dirty} violations",
+        rows.len()
+    );
+    if missed == 0 && dirty == 0 && !rows.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    }
 }
 
 fn print_table(rows: &[Row]) {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
-    table.set_header(["defect", "crate", "replicas", "caught by", "seeds (median of three ranges)"]);
+    table.set_header([
+        "defect",
+        "crate",
+        "replicas",
+        "caught by",
+        "seeds (median of three ranges)",
+    ]);
     for row in rows {
         let replicas = row.replicas.to_string();
         let cells = [&row.defect, row.protocol, &replicas, row.invariant, &row.median()];

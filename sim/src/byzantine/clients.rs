@@ -132,7 +132,7 @@ impl<P: Inspect> World<P> {
     pub(crate) fn add_rogues(&mut self) {
         let fixed = P::reply_quorum(self.replicas) > 1;
         for (place, mischief) in self.plan.rogues.clone().into_iter().enumerate() {
-            let index = self.plan.load.clients + place;
+            let index = self.clients_planned() + place;
             let key = ClientId(index as u64 + 1);
             let Some(auth) = self.client_side(key) else { continue };
             let id = if fixed { key } else { ClientId::NONE };
@@ -259,7 +259,7 @@ impl<P: Inspect> World<P> {
             self.book.issued.issue(request.id, request.seq, &request.payload);
         }
         let (min, extra) = self.plan.client_delay_ns;
-        let place = (request.client.checked_sub(self.plan.load.clients))
+        let place = (request.client.checked_sub(self.clients_planned()))
             .filter(|place| *place < self.rogues.len())
             .unwrap_or(0);
         let delay = min + self.rogues[place].dice.below(extra.max(1));
@@ -269,7 +269,7 @@ impl<P: Inspect> World<P> {
 
     /// A misbehaving client hears only what it needs: its session.
     pub(crate) fn rogue_hears(&mut self, client: usize, reply: &Reply) {
-        let Some(place) = client.checked_sub(self.plan.load.clients) else { return };
+        let Some(place) = client.checked_sub(self.clients_planned()) else { return };
         let Some(rogue) = self.rogues.get_mut(place) else { return };
         let Answer::Applied { status, payload, .. } = &reply.answer else { return };
         let opened = rogue.id == ClientId::NONE && *status == ReplyStatus::Opened;

@@ -9,12 +9,14 @@ mod raft;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::hash::Hash;
 
 use quorate_smr::auth::Authenticator;
 use quorate_smr::{Batch, Digest, Protocol, ReplicaId, Slot, To};
 
 use crate::byzantine::{Behaviour, Speech};
 use crate::dice::Dice;
+use crate::turbulence::Illness;
 
 /// A message as its sender sealed it.
 pub type Sealed<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Message>>::Sealed;
@@ -54,7 +56,7 @@ pub enum Value {
 /// A protocol that the simulator can look into.
 pub trait Inspect: Protocol {
     /// What a replica must still know after a crash because it told others.
-    type Memory: Clone + PartialEq + Debug;
+    type Memory: Clone + Eq + Hash + Debug + Send + Sync + 'static;
 
     /// Whether at most one replica may lead an epoch ([`quorate_smr::Status::epoch`]).
     const SOLE_LEADER: bool;
@@ -83,6 +85,19 @@ pub trait Inspect: Protocol {
     #[must_use]
     fn tolerated(_config: &Self::Config, replicas: usize) -> usize {
         Self::faults(replicas)
+    }
+
+    /// The largest batch that a replica with this configuration takes up, in bytes.
+    #[must_use]
+    fn batch_bytes_max(_config: &Self::Config) -> usize {
+        1 << 20
+    }
+
+    /// Whether the others of a group of `replicas` make progress and converge although one replica
+    /// suffers from `illness` for good. Where not, a run cuts it off instead.
+    #[must_use]
+    fn endures(_config: &Self::Config, _replicas: usize, _illness: Illness) -> bool {
+        true
     }
 
     /// The message in a few words, for a chart: what it is, and the numbers that matter.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_paxos::{Ballot, FlexibleQuorums, Message, Paxos, PaxosConfig, Record};
+use quorate_smr::batch::BATCH_RAW_BYTES_MAX;
 use quorate_smr::{Batch, Slot};
 
 use super::{Choice, Entry, Inspect, Value};
@@ -11,7 +12,7 @@ use crate::dice::Dice;
 use crate::invariants::CHOSEN_IS_PROPOSED;
 
 /// The highest ballot promised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PaxosMemory {
     promised: Ballot,
 }
@@ -60,6 +61,10 @@ impl Inspect for Paxos {
     fn tolerated(config: &PaxosConfig, replicas: usize) -> usize {
         let larger = config.quorums.map(|sizes| sizes.phase1.max(sizes.phase2));
         larger.map_or(Self::faults(replicas), |needed| replicas.saturating_sub(needed))
+    }
+
+    fn batch_bytes_max(config: &PaxosConfig) -> usize {
+        (config.log_bytes_max / 4).min(BATCH_RAW_BYTES_MAX)
     }
 
     fn label(message: &Message) -> String {

@@ -21,7 +21,7 @@ thread_local! {
 }
 
 /// The view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PbftMemory {
     view: View,
 }
@@ -55,6 +55,10 @@ impl Inspect for Pbft {
             status_interval: Duration::from_millis(dice.between(50, 250)),
             ..PbftConfig::default()
         }
+    }
+
+    fn batch_bytes_max(config: &PbftConfig) -> usize {
+        config.batch_bytes_max
     }
 
     fn label(message: &Message) -> String {

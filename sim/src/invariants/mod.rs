@@ -118,7 +118,7 @@ pub(crate) struct Book {
     pub(crate) checkpoints: Checkpoints,
 }
 
-pub(crate) use bounded::{check_bounded, check_buffer};
+pub(crate) use bounded::{check_bounded, check_buffer, check_host};
 pub(crate) use leader_completeness::check_complete;
 pub(crate) use own_epoch::check_own_epoch;
 pub(crate) use promise::check_promise;

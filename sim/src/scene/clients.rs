@@ -175,8 +175,10 @@ impl<P: Inspect> Scene<P> {
             // A refusal is no reason to ask in a tight loop.
             self.run_for(10)?;
             self.script().heard.remove(&client);
-            let at = self.leader_or_first();
-            self.retry(client, at);
+            // Whoever cannot trust one replica asks them all.
+            let everyone = self.world.clients[client].is_fixed();
+            let at = (!everyone).then(|| self.leader_or_first());
+            self.world.send_present_request(client, at);
         }
         Ok(())
     }
@@ -184,6 +186,19 @@ impl<P: Inspect> Scene<P> {
     /// The client sends its present request again, under the same number, to `replica`.
     pub fn retry(&mut self, client: usize, replica: usize) {
         self.world.send_present_request(client, Some(replica));
+    }
+
+    /// The client sends its present request again, under the same number, to every replica.
+    pub fn retry_everywhere(&mut self, client: usize) {
+        self.world.send_present_request(client, None);
+    }
+
+    /// Waits until the operation is answered, asking again where the leader is as often as it takes.
+    ///
+    /// # Errors
+    /// A broken invariant, or no answer within [`PATIENCE_MS`].
+    pub fn finish(&mut self, operation: Operation) -> Step {
+        self.persist(operation)
     }
 
     /// The client waits no longer: the outcome of its operation stays unknown.

@@ -44,7 +44,7 @@ use crate::byzantine::Behaviour;
 use crate::fault::FaultKind;
 use crate::inspect::Inspect;
 use crate::invariants;
-use crate::options::Options;
+use crate::options::{Options, Tamper};
 use crate::outcome::caught;
 use crate::plan::{MS, Plan};
 use crate::trace::TraceEvent;
@@ -74,6 +74,7 @@ pub struct SceneBuilder<P: Inspect> {
     seed: u64,
     config: P::Config,
     plan: Plan,
+    tamper: Option<Tamper>,
 }
 
 impl<P: Inspect> SceneBuilder<P> {
@@ -86,6 +87,12 @@ impl<P: Inspect> SceneBuilder<P> {
     /// Changes the plan, which begins as [`Plan::quiet`] with four clients.
     pub fn plan(mut self, change: impl FnOnce(&mut Plan)) -> Self {
         change(&mut self.plan);
+        self
+    }
+
+    /// Changes the executor of each replica whenever it starts (plants a defect, for example).
+    pub fn tamper(mut self, tamper: Tamper) -> Self {
+        self.tamper = Some(tamper);
         self
     }
 
@@ -104,6 +111,7 @@ impl<P: Inspect> SceneBuilder<P> {
         let options = Options::<P> {
             plan: Some(self.plan),
             config: Some(self.config),
+            tamper: self.tamper,
             ..Options::new(self.replicas)
         };
         let lines = Rc::new(RefCell::new(VecDeque::new()));
@@ -134,7 +142,7 @@ impl<P: Inspect> Scene<P> {
     /// Begins to set up a scene of `replicas`.
     pub fn build(replicas: usize, seed: u64) -> SceneBuilder<P> {
         let config = P::Config::default();
-        SceneBuilder { replicas, seed, config, plan: Plan::quiet() }
+        SceneBuilder { replicas, seed, config, plan: Plan::quiet(), tamper: None }
     }
 
     /// A scene of `replicas` with the shipped configuration.
