@@ -175,8 +175,10 @@ impl<P: Inspect> Scene<P> {
             // A refusal is no reason to ask in a tight loop.
             self.run_for(10)?;
             self.script().heard.remove(&client);
-            let at = self.leader_or_first();
-            self.retry(client, at);
+            // Where replicas may lie, a client that is not answered turns to all of them.
+            let to_all = self.world.clients[client].is_fixed();
+            let at = (!to_all).then(|| self.leader_or_first());
+            self.world.send_present_request(client, at);
         }
         Ok(())
     }

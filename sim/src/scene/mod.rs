@@ -31,6 +31,7 @@ mod clients;
 mod failure;
 mod faults;
 mod script;
+mod weather;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -68,6 +69,7 @@ const NEVER_NS: u64 = u64::MAX / 4;
 pub type Step<T = ()> = Result<T, SceneFailure>;
 
 /// How a scene is set up; [`Scene::build`] begins one.
+#[derive(Clone)]
 #[must_use]
 pub struct SceneBuilder<P: Inspect> {
     replicas: usize,

@@ -7,6 +7,8 @@
 
 mod elections;
 mod index;
+mod network_graphs;
+mod overload;
 
 use quorate_sim::Inspect;
 use quorate_sim::scene::{Scene, SceneBuilder, Step};
