@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quorate_smr::{
-    Batch, BatchBuilder, ClientId, Command, GroupId, ReadId, ReplicaId, RequestSeq,
-    Role,
+    Batch, BatchBuilder, ClientId, Command, GroupId, ReadId, ReplicaId, RequestSeq, Role,
 };
 use stateright::{Model, Property};
 

@@ -31,6 +31,7 @@ mod clients;
 mod failure;
 mod faults;
 mod script;
+mod weather;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

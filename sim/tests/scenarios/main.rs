@@ -10,6 +10,8 @@ mod clients;
 mod elections;
 mod index;
 mod network;
+mod network_graphs;
+mod overload;
 mod reads;
 mod snapshots;
 mod subject;
