@@ -83,6 +83,12 @@ pub struct SceneBuilder<P: Inspect> {
 }
 
 impl<P: Inspect> SceneBuilder<P> {
+    /// Replicas in the group.
+    #[must_use]
+    pub const fn replicas(&self) -> usize {
+        self.replicas
+    }
+
     /// Changes the protocol's configuration, which begins as the shipped one.
     pub fn config(mut self, change: impl FnOnce(&mut P::Config)) -> Self {
         change(&mut self.config);
