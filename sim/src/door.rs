@@ -77,6 +77,11 @@ impl Refusals {
         self.0.get(name).copied().unwrap_or_default()
     }
 
+    /// The error that was met since these were `before`; the first of them, if several.
+    pub(crate) fn since(&self, before: &Self) -> Option<&'static str> {
+        self.0.iter().find(|(name, count)| **count > before.of(name)).map(|(name, _)| *name)
+    }
+
     /// All of them together.
     #[must_use]
     pub fn total(&self) -> u64 {
