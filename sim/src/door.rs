@@ -104,7 +104,7 @@ pub(crate) fn open_frame<P: Inspect>(
     if header.group != setup.group {
         return Err(DoorError::Group);
     }
-    let (header, sealed) = wire::decode(&frame[..], setup.cluster)?;
+    let (header, sealed) = wire::decode(frame, setup.cluster)?;
     if header.from != connected {
         return Err(DoorError::Sender { named: header.from, connected });
     }

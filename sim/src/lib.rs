@@ -28,6 +28,7 @@
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
 //! | [`door`] | what a replica refuses before its protocol sees it |
+//! | [`explore`] | every state of small groups, within bounds |
 //! | [`lincheck`] | the linearizability checker |
 //! | [`scene`] | scripted runs: named scenarios, step by step |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
@@ -44,6 +45,7 @@ pub mod dice;
 mod disk;
 pub mod door;
 mod event;
+pub mod explore;
 pub mod fault;
 mod fold;
 pub mod graphs;
@@ -54,16 +56,21 @@ pub mod inspect;
 pub mod invariants;
 mod lifecycle;
 pub mod lincheck;
+pub mod machine;
 mod nemesis;
 mod network;
 mod node;
 mod options;
 mod outcome;
 pub mod plan;
+pub mod profile;
 mod queue;
+pub mod record;
 pub mod registry;
+pub mod regression;
 pub mod scene;
 mod service;
+pub mod shrink;
 mod snapshots;
 mod storm;
 mod surge;

@@ -6,8 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::byzantine::Behaviour;
+use crate::byzantine::{Behaviour, Mischief};
 use crate::dice::Dice;
+use crate::profile::Profile;
 use crate::turbulence::Turbulence;
 
 /// One millisecond of virtual time.
@@ -151,6 +152,8 @@ pub struct Plan {
     pub load: LoadPlan,
     /// Byzantine replicas with what they do.
     pub byzantine: Vec<(u8, Behaviour)>,
+    /// Clients that misbehave, next to the honest ones of [`LoadPlan::clients`].
+    pub rogues: Vec<Mischief>,
     /// How long faults last, in nanoseconds; they end earlier when the clients are done.
     pub faults_ns: u64,
     /// Replicas that stay down when the others are healed.
@@ -214,6 +217,7 @@ impl Plan {
                 sessions_max: 64,
             },
             byzantine: Vec::new(),
+            rogues: Vec::new(),
             faults_ns: 60 * SECOND,
             left_down: Vec::new(),
             liveness_requests: 2,
@@ -237,6 +241,7 @@ impl Plan {
         plan.load = draw_load(&mut dice);
         plan.faults_ns = dice.between(1500 * MS, 4 * SECOND);
         plan.liveness_requests = 3;
+        plan.rogues = draw_rogues(seed, byzantine);
         let mut faulty = faults;
         if byzantine && dice.chance(600_000) {
             faulty -= draw_byzantine(&mut dice, &mut plan, replicas, faults);
@@ -248,6 +253,9 @@ impl Plan {
                 plan.left_down.push(down);
             }
             faulty -= 1;
+        }
+        if let Some(profile) = Profile::draw(seed) {
+            profile.aim(&mut plan);
         }
         plan.draw_turbulence(seed, replicas, faults);
         plan
@@ -363,6 +371,20 @@ fn draw_load(dice: &mut Dice) -> LoadPlan {
         session_window: 8,
         sessions_max: if dice.chance(150_000) { 8 } else { 64 },
     }
+}
+
+/// The part of the run's randomness that draws misbehaving clients.
+const PART_ROGUES: u64 = 32;
+
+/// Misbehaving clients: seldom, and of a kind that the protocol can tell at all.
+fn draw_rogues(seed: u64, byzantine: bool) -> Vec<Mischief> {
+    let mut dice = Dice::new(seed, PART_ROGUES);
+    let (ppm, kinds): (u32, &[Mischief]) =
+        if byzantine { (250_000, &Mischief::ALL) } else { (100_000, &Mischief::UNPROVEN) };
+    if !dice.chance(ppm) {
+        return Vec::new();
+    }
+    (0..dice.between(1, 3)).map(|_| *dice.pick(kinds)).collect()
 }
 
 /// Makes up to `faults` replicas Byzantine; how many.

@@ -10,6 +10,7 @@ use crate::client::{Answer, Doing, Reply, Request};
 use crate::event::Event;
 use crate::fault::FaultKind;
 use crate::history::{decode_answer, label_of_answer};
+use crate::host::request_name;
 use crate::inspect::Inspect;
 use crate::invariants;
 use crate::lincheck::KvCall;
@@ -38,7 +39,7 @@ impl<P: Inspect> World<P> {
             return Ok(());
         }
         let (client, seq) = (request.client, request.seq);
-        self.note_at(index, Mark::Request, || format!("is asked by client {client}, {seq}"));
+        self.note_at(index, Mark::Request, || format!("hears {}", request_name(client, seq)));
         let node = &mut self.nodes[index];
         let Some(running) = &mut node.running else { return Ok(()) };
         self.counters.requests += 1;
@@ -49,8 +50,9 @@ impl<P: Inspect> World<P> {
             }
             let id = ReadId(running.next_read);
             running.next_read += 1;
-            let wait =
-                ReadWait { client: request.client, seq: request.seq, query: request.payload };
+            let Request { client, seq, payload: query, .. } = request;
+            let decided = self.book.ledger.last();
+            let wait = ReadWait { client, seq, query, decided };
             running.reads.insert(id, wait);
             return self.handle(index, Input::Read { id });
         }
@@ -244,6 +246,7 @@ impl<P: Inspect> World<P> {
     }
 
     pub(crate) fn send_request(&mut self, node: usize, request: &Request) {
+        self.overhear(request);
         let twice = self.phase == Phase::Faults
             && self.host_dice.chance(self.plan.network.duplicate_ppm)
             && self.faults.strikes(FaultKind::Duplicate);
@@ -266,6 +269,10 @@ impl<P: Inspect> World<P> {
 
     /// A reply arrives at a client.
     pub(crate) fn hear(&mut self, index: usize, reply: Reply) -> Check {
+        if index >= self.clients.len() {
+            self.rogue_hears(index, &reply);
+            return Ok(());
+        }
         let client = &mut self.clients[index];
         // Replies to reads carry no identity; numbers are not used twice within a session.
         let current = reply.seq == client.seq

@@ -7,7 +7,7 @@ use quorate_smr::auth::Authenticator;
 use quorate_smr::protocol::{Effects, Setup};
 use quorate_smr::{ClientId, ReplicaId, Role, Seed, Slot};
 
-use crate::byzantine::Behaviour;
+use crate::byzantine::{Behaviour, Rogue, Speakers};
 use crate::client::{Client, Doing};
 use crate::clock::Clock;
 use crate::dice::Dice;
@@ -37,13 +37,12 @@ const CHECK_LIMITS: Limits = Limits { configurations_max: 200_000 };
 /// How often a healed world looks whether it is done, in nanoseconds.
 const POLL_NS: u64 = 10 * MS;
 
-/// Parts of a run's randomness; the plan is part 1.
+/// Parts of a run's randomness; the plan is part 1, the configuration part 6.
 mod part {
     pub(super) const NETWORK: u64 = 2;
     pub(super) const DISK: u64 = 3;
     pub(super) const NEMESIS: u64 = 4;
     pub(super) const HOST: u64 = 5;
-    pub(super) const CONFIG: u64 = 6;
     pub(super) const CLIENTS: u64 = 100;
 }
 
@@ -89,6 +88,10 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) nodes: Vec<Node<P>>,
     pub(crate) replicas: usize,
     pub(crate) clients: Vec<Client<ClientSide<P>>>,
+    pub(crate) rogues: Vec<Rogue<ClientSide<P>>>,
+    /// Requests that misbehaving clients sent.
+    pub(crate) rogue_requests: u64,
+    pub(crate) speakers: Speakers<P>,
     pub(crate) network: Network,
     pub(crate) disk_dice: Dice,
     pub(crate) nemesis_dice: Dice,
@@ -121,17 +124,8 @@ impl<P: Inspect> World<P> {
     /// The world of `seed` at virtual time 0.
     pub(crate) fn new(options: &Options<P>, seed: u64, trace: Option<TraceSink>) -> Self {
         let replicas = options.replicas;
-        let mut config = options.config.clone().unwrap_or_else(|| draw_config::<P>(seed, replicas));
-        if let Some(adjust) = &options.adjust {
-            adjust(&mut config);
-        }
-        let mut plan = options.plan.clone().unwrap_or_else(|| {
-            let byzantine = P::BYZANTINE && options.byzantine;
-            Plan::swarm(seed, replicas, P::tolerated(&config, replicas), byzantine)
-        });
-        if let Some(sharpen) = &options.sharpen {
-            sharpen(&mut plan);
-        }
+        let config = options.config_of(seed);
+        let plan = options.plan_of(seed);
         let network = Network::new(
             plan.network.clone(),
             plan.turbulence.clone(),
@@ -146,6 +140,9 @@ impl<P: Inspect> World<P> {
             nodes: Vec::new(),
             replicas,
             clients: Vec::new(),
+            rogues: Vec::new(),
+            rogue_requests: 0,
+            speakers: Speakers::new(seed),
             network,
             disk_dice: Dice::new(seed, part::DISK),
             nemesis_dice: Dice::new(seed, part::NEMESIS),
@@ -173,6 +170,7 @@ impl<P: Inspect> World<P> {
         };
         world.add_nodes();
         world.add_clients();
+        world.add_rogues();
         world
     }
 
@@ -304,6 +302,8 @@ impl<P: Inspect> World<P> {
             let wait = self.host_dice.below(50 * MS);
             self.arm_client(client, wait);
         }
+        self.begin_amnesia();
+        self.begin_rogues();
         for trouble in [
             Trouble::Crash,
             Trouble::CrashWithinStep,
@@ -381,6 +381,11 @@ impl<P: Inspect> World<P> {
                 Ok(())
             }
             Event::Hunt { node, incarnation } => self.catch_leader(node, incarnation),
+            Event::Forget { node } => self.forget(node),
+            Event::Rogue { rogue } => {
+                self.act(rogue);
+                Ok(())
+            }
             Event::FaultsEnd => self.heal(),
             Event::Poll => self.poll(),
         }
@@ -554,13 +559,6 @@ impl<P: Inspect> World<P> {
     }
 }
 
-fn draw_config<P: Inspect>(seed: u64, replicas: usize) -> P::Config {
-    let mut dice = Dice::new(seed, part::CONFIG);
-    let mut config = P::draw_config(&mut dice);
-    P::draw_for_group(&mut config, replicas, &mut dice);
-    config
-}
-
 /// A number for the kind of event and for whom it happens, for the trace hash.
 fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
     match event {
@@ -579,6 +577,8 @@ fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
         Event::Mend { .. } => (13, 0),
         Event::FaultsEnd => (14, 0),
         Event::Poll => (15, 0),
+        Event::Forget { node } => (31, *node),
+        Event::Rogue { rogue } => (32, *rogue),
         Event::AskAgain { client, .. } => (17, *client),
         Event::Hunt { node, .. } => (18, *node),
         Event::SnapshotInstalled { node, .. } => (16, *node),

@@ -9,10 +9,12 @@ mod raft;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::hash::Hash;
 
 use quorate_smr::auth::Authenticator;
 use quorate_smr::{Batch, Digest, Protocol, ReplicaId, Slot, To};
 
+use crate::byzantine::{Behaviour, Speech};
 use crate::dice::Dice;
 use crate::turbulence::Illness;
 
@@ -33,15 +35,6 @@ pub struct Entry {
 /// What a liar must stick to: for (epoch, slot) the value that it vouches for.
 pub type Told = BTreeMap<(u64, Slot), Digest>;
 
-/// What it takes for a value to be chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// Honest replicas that have it on their disks, in one epoch.
-    pub replicas: usize,
-    /// The invariant that is broken when a later epoch has another value.
-    pub invariant: &'static str,
-}
-
 /// A batch, or its digest where only that is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -54,7 +47,7 @@ pub enum Value {
 /// A protocol that the simulator can look into.
 pub trait Inspect: Protocol {
     /// What a replica must still know after a crash because it told others.
-    type Memory: Clone + PartialEq + Debug;
+    type Memory: Clone + Eq + Hash + Debug + Send + Sync + 'static;
 
     /// Whether at most one replica may lead an epoch ([`quorate_smr::Status::epoch`]).
     const SOLE_LEADER: bool;
@@ -145,12 +138,15 @@ pub trait Inspect: Protocol {
         false
     }
 
-    /// What it takes for a value to be chosen; `None` where that is not a matter of one epoch's
-    /// entries (Raft §5.4.2).
+    /// How many honest replicas have an entry of one epoch on their disks before it is decided.
     #[must_use]
-    fn choice(_config: &Self::Config, _replicas: usize) -> Option<Choice> {
-        None
+    fn quorum(_config: &Self::Config, replicas: usize) -> usize {
+        replicas / 2 + 1
     }
+
+    /// The invariant that a value which such a quorum holds is what later epochs propose; `None`
+    /// where that takes more than a quorum (Raft §5.4.2).
+    const CHOSEN_STAYS: Option<&'static str> = None;
 
     /// The state that `message` vouches for.
     #[must_use]
@@ -192,9 +188,10 @@ pub trait Inspect: Protocol {
     /// when a leader is elected.
     fn log(&self) -> Option<BTreeMap<Slot, Batch>>;
 
-    /// A lie in place of `message`, with the liar's own valid proofs; `None` when there is nothing
-    /// to lie about. `told` is what the liar said before and must stick to.
+    /// A lie of the kind `how` in place of `message`, with the liar's own valid proofs; `None` when
+    /// there is nothing to lie about. `told` is what the liar said before and must stick to.
     fn lie(
+        _how: Behaviour,
         _auth: &Self::Auth,
         _to: To,
         _message: &Self::Message,
@@ -202,6 +199,29 @@ pub trait Inspect: Protocol {
         _dice: &mut Dice,
     ) -> Option<Sealed<Self>> {
         None
+    }
+
+    /// `sealed` with a proof that is wrong for some receivers.
+    fn spoil(_sealed: &Sealed<Self>, _dice: &mut Dice) -> Option<Sealed<Self>> {
+        None
+    }
+
+    /// What kind of thing `message` is.
+    #[must_use]
+    fn speech(_message: &Self::Message) -> Speech {
+        Speech::Other
+    }
+
+    /// Epoch and slot that a proposal or a vote is about.
+    #[must_use]
+    fn place(_message: &Self::Message) -> Option<(u64, Slot)> {
+        None
+    }
+
+    /// All votes with which a replica supports `proposal`.
+    #[must_use]
+    fn votes_for(_proposal: &Self::Message) -> Vec<Self::Message> {
+        Vec::new()
     }
 
     /// The proposal `message` of the replica `from` with `batch` in place of what it proposes;

@@ -11,7 +11,7 @@ use crate::dice::Dice;
 use crate::turbulence::Illness;
 
 /// Term and vote (figure 2, "updated on stable storage before responding").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RaftMemory {
     term: Term,
     vote: Option<ReplicaId>,
@@ -113,6 +113,7 @@ impl Inspect for Raft {
     }
 
     const CHAINED_LOG: bool = true;
+    const CHOSEN_STAYS: Option<&'static str> = None;
 
     fn epoch_at(&self, slot: Slot) -> Option<u64> {
         self.term_at(slot).map(|term| term.0)

@@ -153,6 +153,19 @@ impl<P: Inspect> Scene<P> {
         self.insist(client, "the session is opened", opened)
     }
 
+    /// All clients that have no session open one, so that no later step waits for that.
+    ///
+    /// # Errors
+    /// A broken invariant, or no answer within [`PATIENCE_MS`].
+    pub fn open_sessions(&mut self) -> Step {
+        for client in 0..self.world.clients.len() {
+            if self.world.clients[client].id == ClientId::NONE {
+                self.open_session(client)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for the operation, asking again now and then.
     fn persist(&mut self, operation: Operation) -> Step {
         self.insist(operation.client, "the operation is answered", move |scene| {
@@ -175,9 +188,9 @@ impl<P: Inspect> Scene<P> {
             // A refusal is no reason to ask in a tight loop.
             self.run_for(10)?;
             self.script().heard.remove(&client);
-            // Where replicas may lie, a client that is not answered turns to all of them.
-            let to_all = self.world.clients[client].is_fixed();
-            let at = (!to_all).then(|| self.leader_or_first());
+            // Whoever cannot trust one replica asks them all.
+            let everyone = self.world.clients[client].is_fixed();
+            let at = (!everyone).then(|| self.leader_or_first());
             self.world.send_present_request(client, at);
         }
         Ok(())
@@ -186,6 +199,19 @@ impl<P: Inspect> Scene<P> {
     /// The client sends its present request again, under the same number, to `replica`.
     pub fn retry(&mut self, client: usize, replica: usize) {
         self.world.send_present_request(client, Some(replica));
+    }
+
+    /// The client sends its present request again, under the same number, to every replica.
+    pub fn retry_everywhere(&mut self, client: usize) {
+        self.world.send_present_request(client, None);
+    }
+
+    /// Waits until the operation is answered, asking again where the leader is as often as it takes.
+    ///
+    /// # Errors
+    /// A broken invariant, or no answer within [`PATIENCE_MS`].
+    pub fn finish(&mut self, operation: Operation) -> Step {
+        self.persist(operation)
     }
 
     /// The client waits no longer: the outcome of its operation stays unknown.

@@ -38,7 +38,7 @@ impl<P: Inspect> Scene<P> {
         let sent_ns = self.world.now_ns;
         let content = Content::Frame(Rc::new(bytes));
         let from = ReplicaId(connected as u8);
-        let parcel = Parcel { from, content, snapshot: None, damage: None, sent_ns };
+        let parcel = Parcel { from, content, snapshot: None, damage: None, sent_ns, twin: None };
         self.act(|world| world.deliver(replica, parcel))?;
         Ok(self.world.counters.refusals.since(&before))
     }

@@ -18,12 +18,6 @@ impl<P: Inspect> SceneBuilder<P> {
         };
         simulate(&options, self.seed)
     }
-
-    /// Replicas in the group.
-    #[must_use]
-    pub const fn replicas(&self) -> usize {
-        self.replicas
-    }
 }
 
 /// Links, clocks and load.

@@ -17,8 +17,8 @@ use quorate_raft::Raft;
 use quorate_sim::Inspect;
 use quorate_sim::dice::Dice;
 use quorate_sim::scene::{Scene, SceneFailure, SeenFrame, Step};
-use quorate_smr::wire::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, WireError, encode};
 use quorate_smr::batch::{BATCH_RAW_BYTES_MAX, BatchBuilder, Command};
+use quorate_smr::wire::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, WireError, encode};
 use quorate_smr::{Batch, ClientId, ClusterId, GroupId, ReplicaId, RequestSeq};
 
 /// The largest recorded frame of which every bit is flipped, in bytes; of larger ones every byte.

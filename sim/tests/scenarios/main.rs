@@ -5,10 +5,16 @@
 //! `sim/README.md`; [`scenario!`] makes one test of it for each protocol and size. Where a defect can
 //! be planted against which it stands, the same function must fail with the defect: [`sees`].
 
+mod byzantine;
+mod clients;
 mod elections;
 mod index;
+mod network;
 mod network_graphs;
 mod overload;
+mod reads;
+mod snapshots;
+mod subject;
 
 use quorate_sim::Inspect;
 use quorate_sim::scene::{Scene, SceneBuilder, Step};
@@ -28,7 +34,8 @@ fn play<P: Inspect>(replicas: usize, scenario: fn(SceneBuilder<P>) -> Step) {
     }
 }
 
-/// Plays a scenario with a planted defect, and demands that it breaks `invariant` under some seed.
+/// Plays a scenario with a planted defect, and demands that it breaks one of `invariants` under some
+/// seed.
 ///
 /// # Panics
 /// If it does not: then the scenario proves nothing.
@@ -36,17 +43,30 @@ fn sees<P: Inspect>(
     replicas: usize,
     scenario: fn(SceneBuilder<P>) -> Step,
     plant: impl Fn(&mut P::Config),
-    invariant: &str,
+    invariants: &[&str],
+) {
+    sees_in(replicas, scenario, |scene| scene.config(&plant), invariants);
+}
+
+/// As [`sees`], with a defect that is planted anywhere.
+///
+/// # Panics
+/// If the scenario breaks none of `invariants`.
+fn sees_in<P: Inspect>(
+    replicas: usize,
+    scenario: fn(SceneBuilder<P>) -> Step,
+    plant: impl Fn(SceneBuilder<P>) -> SceneBuilder<P>,
+    invariants: &[&str],
 ) {
     let mut others = Vec::new();
     for seed in SEEDS {
-        let Err(failure) = scenario(Scene::build(replicas, seed).config(&plant)) else { continue };
+        let Err(failure) = scenario(plant(Scene::build(replicas, seed))) else { continue };
         match &failure.violation {
-            Some(violation) if violation.invariant == invariant => return,
+            Some(violation) if invariants.contains(&violation.invariant) => return,
             _ => others.push(failure.to_string()),
         }
     }
-    panic!("\"{invariant}\" did not break; but: {}", others.join("\n"));
+    panic!("none of {invariants:?} broke; but: {}", others.join("\n"));
 }
 
 /// One test for each protocol and group size: `scenario!(name: raft(body), pbft(other_body));`.
