@@ -28,6 +28,7 @@
 //! ```
 
 mod clients;
+mod door;
 mod failure;
 mod faults;
 mod script;
@@ -53,6 +54,7 @@ use crate::violation::{Check, Violation};
 use crate::world::{Phase, World};
 
 pub use clients::{Operation, ReadMode};
+pub use door::SeenFrame;
 pub use failure::SceneFailure;
 pub use script::{Heard, Rule, WritePoint};
 

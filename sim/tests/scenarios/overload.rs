@@ -13,7 +13,7 @@ use quorate_sim::{FaultKind, Inspect, Outcome, Plan};
 use crate::scenario;
 
 /// How long the load lasts, in nanoseconds.
-const LOAD_NS: u64 = 2 * SECOND;
+const LOAD_NS: u64 = SECOND;
 /// Clients that measure the capacity: enough to fill every window below.
 const FEW: usize = 24;
 /// Clients of an overload.
@@ -24,8 +24,6 @@ const GOODPUT_PERCENT: usize = 50;
 /// A protocol with small windows, so that its capacity is soon exceeded.
 pub(crate) trait Narrow: Inspect {
     fn narrow(config: &mut Self::Config);
-    /// How many clients overload it.
-    const MANY: usize = MANY;
 }
 
 impl Narrow for quorate_raft::Raft {
@@ -43,22 +41,25 @@ impl Narrow for quorate_paxos::Paxos {
 }
 
 impl Narrow for quorate_pbft::Pbft {
+    // The timeout is for how long a request may wait (PBFT §4.4), in queues as well: it must be longer
+    // than what the queues hold takes at the capacity, or a full queue deposes an honest primary.
     fn narrow(config: &mut quorate_pbft::PbftConfig) {
         (config.checkpoint_interval, config.window) = (4, 8);
-        config.queue_max = 8;
+        (config.queue_max, config.pending_max) = (8, 8);
+        config.view_change_timeout = std::time::Duration::from_secs(4);
     }
 }
 
-/// `clients` ask without a pause from a tenth of a second on, when a leader has been elected.
+/// `clients` ask without a pause, again and again, for about [`LOAD_NS`].
 fn load(plan: &mut Plan, clients: usize) {
-    plan.faults_ns = LOAD_NS + SECOND;
+    plan.faults_ns = LOAD_NS + SECOND / 2;
     plan.disk.sync_min_ns = 10 * MS;
     plan.load.clients = 2;
     plan.load.think_ns = 50 * MS;
     plan.load.requests = 1000;
     plan.load.patience_percent = 50;
     plan.load.sessions_max = 256;
-    plan.turbulence.surge = Recurring { every_ns: SECOND, length_ns: LOAD_NS };
+    plan.turbulence.surge = Recurring { every_ns: SECOND / 2, length_ns: LOAD_NS };
     plan.turbulence.surge_clients = clients;
     plan.turbulence.service_ns = MS / 50;
 }
@@ -77,15 +78,7 @@ fn offered_and_done(outcome: &Outcome) -> (u64, usize) {
 fn ten_times<P: Narrow>(scene: SceneBuilder<P>) -> Step {
     let scene = || scene.clone().config(P::narrow);
     let usual = scene().plan(|plan| load(plan, FEW)).simulate();
-    let flooded = scene().plan(|plan| load(plan, P::MANY)).simulate();
-    println!(
-        "{} {:?} {:?} busy {} inbox {}",
-        P::NAME,
-        offered_and_done(&usual),
-        offered_and_done(&flooded),
-        flooded.refused_busy,
-        flooded.faults.of(FaultKind::InboxFull)
-    );
+    let flooded = scene().plan(|plan| load(plan, MANY)).simulate();
     assert_sound("usual load", &usual);
     assert_sound("ten times the load", &flooded);
     let ((_, capacity), (offered, done)) = (offered_and_done(&usual), offered_and_done(&flooded));
@@ -98,20 +91,27 @@ fn ten_times<P: Narrow>(scene: SceneBuilder<P>) -> Step {
 scenario!(offered_load_ten_times_the_capacity:
     raft(ten_times), paxos(ten_times), pbft(ten_times));
 
-/// One replica is slow in everything; the others do not wait for it.
+/// One replica is slow in everything, and the others do not wait for it. Replica 1 or replica 2: one
+/// of them at most leads.
 fn slow_follower<P: Narrow>(scene: SceneBuilder<P>) -> Step {
-    let slow = |plan: &mut Plan| {
-        load(plan, FEW);
-        let replica = 2;
-        plan.turbulence.slow_replica =
-            Some(SlowReplica { replica, sync_ns: 60 * MS, apply_ns: 100 * MS, service_ns: MS });
+    let slow = |replica| {
+        move |plan: &mut Plan| {
+            load(plan, FEW);
+            let (sync_ns, apply_ns, service_ns) = (60 * MS, 100 * MS, MS);
+            plan.turbulence.slow_replica =
+                Some(SlowReplica { replica, sync_ns, apply_ns, service_ns });
+        }
     };
     let scene = || scene.clone().config(P::narrow);
     let usual = scene().plan(|plan| load(plan, FEW)).simulate();
-    let slowed = scene().plan(slow).simulate();
-    println!("{} {:?} {:?}", P::NAME, offered_and_done(&usual), offered_and_done(&slowed));
-    assert_sound("a slow replica", &slowed);
-    assert!(slowed.faults.of(FaultKind::SlowReplica) > 0);
+    let slowed = [1, 2].map(|replica| scene().plan(slow(replica)).simulate());
+    for outcome in &slowed {
+        assert_sound("a slow replica", outcome);
+        assert!(outcome.faults.of(FaultKind::SlowReplica) > 0);
+    }
+    let best = slowed.iter().map(|outcome| outcome.latencies_ns.len()).max().unwrap_or(0);
+    let usual = usual.latencies_ns.len();
+    assert!(best * 100 >= usual * GOODPUT_PERCENT, "{best} done, {usual} without a slow one");
     Ok(())
 }
 
@@ -120,14 +120,13 @@ scenario!(a_slow_follower: raft(slow_follower), paxos(slow_follower), pbft(slow_
 /// All disks take far longer than a heartbeat, and at times longer than an election timeout.
 fn slow_disk<P: Narrow>(scene: SceneBuilder<P>) -> Step {
     let slow = |plan: &mut Plan| {
-        load(plan, FEW);
+        load(plan, 8);
         plan.disk.sync_min_ns = 60 * MS;
         plan.disk.sync_extra_ns = 60 * MS;
-        plan.disk.slow_ppm = 50_000;
+        plan.disk.slow_ppm = 100_000;
         plan.disk.slow_ns = 600 * MS;
     };
     let outcome = scene.config(P::narrow).plan(slow).simulate();
-    println!("{} {:?} {}", P::NAME, offered_and_done(&outcome), outcome.leaders);
     assert_sound("slow disks", &outcome);
     assert!(outcome.faults.of(FaultKind::SlowDisk) > 0);
     Ok(())
@@ -135,25 +134,18 @@ fn slow_disk<P: Narrow>(scene: SceneBuilder<P>) -> Step {
 
 scenario!(a_slow_disk: raft(slow_disk), paxos(slow_disk), pbft(slow_disk));
 
-/// Commands of up to several megabytes over links of ten gigabits.
+/// Commands of up to a megabyte, over links of one gigabit.
 fn huge<P: Narrow>(scene: SceneBuilder<P>) -> Step {
     let huge = |plan: &mut Plan| {
-        load(plan, 6);
-        plan.turbulence.surge.length_ns = SECOND / 4;
-        plan.network.byte_ps = 800;
-        plan.turbulence.huge_ppm = 500_000;
-        plan.turbulence.huge_bytes = 4 << 20;
+        load(plan, 3);
+        plan.faults_ns = SECOND;
+        plan.network.byte_ps = 8_000;
+        plan.turbulence.huge_ppm = 1_000_000;
+        plan.turbulence.huge_bytes = 1 << 20;
     };
     let outcome = scene.plan(huge).simulate();
-    println!(
-        "{} {:?} {} huge {}",
-        P::NAME,
-        offered_and_done(&outcome),
-        outcome.leaders,
-        outcome.faults.of(FaultKind::HugeCommand)
-    );
     assert_sound("huge commands", &outcome);
-    assert!(outcome.faults.of(FaultKind::HugeCommand) > 3);
+    assert!(outcome.faults.of(FaultKind::HugeCommand) > 0);
     Ok(())
 }
 
