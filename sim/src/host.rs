@@ -158,8 +158,11 @@ impl<P: Inspect> World<P> {
             }
             Effect::RoleChanged { role, epoch, leader } => {
                 self.note_at(index, Mark::Role(role), || {
-                    let leader = leader.map_or_else(|| "none".into(), |leader| leader.to_string());
-                    format!("is {role:?} in epoch {epoch}, leader {leader}")
+                    let of = match leader {
+                        Some(leader) if role != Role::Leader => format!(" of {leader}"),
+                        _ => String::new(),
+                    };
+                    format!("{role:?}{of}, epoch {epoch}")
                 });
                 Ok(())
             }
@@ -446,7 +449,7 @@ impl<P: Inspect> World<P> {
         if self.is_silenced(index, None) {
             return;
         }
-        self.note_at(index, Mark::Request, || format!("answers client {client}, {seq}"));
+        self.note_at(index, Mark::Request, || format!("answers {}", request_name(client, seq)));
         if let Some(delay) = self.client_delay() {
             self.queue.push(self.now_ns + delay, Event::Reply { client, reply: Box::new(reply) });
         }
@@ -466,6 +469,11 @@ impl<P: Inspect> World<P> {
             self.reply(index, wait.client, ClientId::NONE, wait.seq, Answer::Read { payload });
         }
     }
+}
+
+/// A request in a few words, for a trace. Requests for a session have large random numbers.
+pub(crate) fn request_name(client: usize, seq: RequestSeq) -> String {
+    if seq.0 > u64::from(u32::MAX) { format!("c{client}") } else { format!("c{client} {seq}") }
 }
 
 fn begins_to_lead(before: &Status, now: &Status) -> bool {

@@ -164,4 +164,39 @@ mod pbft {
     fn a_prepare_that_is_not_persisted_is_found() {
         check(Defect::PrepareNotPersisted);
     }
+
+    #[test]
+    fn a_slot_prepared_without_a_quorum_is_found() {
+        check(Defect::PreparedWithoutQuorum);
+    }
+
+    #[test]
+    fn a_checkpoint_stable_without_a_quorum_is_found() {
+        check(Defect::CheckpointWithoutQuorum);
+    }
+
+    #[test]
+    fn a_digest_that_is_not_compared_with_the_body_is_found() {
+        check(Defect::DigestNotCompared);
+    }
+
+    #[test]
+    fn a_client_proof_that_is_not_checked_is_found() {
+        check(Defect::ClientProofUnchecked);
+    }
+
+    #[test]
+    fn view_changes_of_earlier_views_that_count_are_found() {
+        check(Defect::OldViewChangesCounted);
+    }
+
+    #[test]
+    fn a_claim_of_one_replica_that_is_believed_is_found() {
+        check(Defect::ClaimOfOneBelieved);
+    }
+
+    #[test]
+    fn a_view_change_that_is_not_persisted_is_found() {
+        check(Defect::ViewChangeNotPersisted);
+    }
 }

@@ -50,7 +50,7 @@ pub(crate) fn all() -> Vec<Planted> {
             all.push(planted("paxos", format!("{defect:?}"), options));
         }
     }
-    for defect in PBFT {
+    for defect in quorate_pbft::Defect::ALL {
         let options = in_config::<Pbft>(4, move |config| config.defect = Some(*defect));
         all.push(planted("pbft", format!("{defect:?}"), options));
     }
@@ -62,15 +62,6 @@ pub(crate) fn all() -> Vec<Planted> {
     }
     all
 }
-
-/// The defects of PBFT.
-const PBFT: &[quorate_pbft::Defect] = &[
-    quorate_pbft::Defect::NewViewUnverified,
-    quorate_pbft::Defect::PreparedDroppedInViewChange,
-    quorate_pbft::Defect::CommitWithoutQuorum,
-    quorate_pbft::Defect::VotesCountMessages,
-    quorate_pbft::Defect::PrepareNotPersisted,
-];
 
 /// The violations of `seeds` without a defect, in groups of the size that is used for `protocol`.
 pub(crate) fn clean(protocol: &str, replicas: usize, seeds: Range<u64>) -> Vec<(u64, Violation)> {
