@@ -14,7 +14,7 @@ use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
 use crate::invariants::{
-    self, check_bounded, check_buffer, check_complete, check_host, check_own_epoch,
+    self, check_bounded, check_buffer, check_complete, check_host, check_read,
 };
 use crate::trace::Mark;
 use crate::violation::{Check, broken};
@@ -119,6 +119,9 @@ impl<P: Inspect> World<P> {
             Effect::Commit { slot, batch } => self.commit(index, slot, batch),
             Effect::ReadReady { id, slot } => {
                 if let Some(wait) = running.reads.remove(&id) {
+                    if node.byzantine.is_none() {
+                        check_read(node.id, slot, wait.decided)?;
+                    }
                     running.ready_reads.insert((slot, id), wait);
                     self.answer_reads(index);
                 }
@@ -189,12 +192,13 @@ impl<P: Inspect> World<P> {
         if let Some((name, held, max)) = running.protocol.buffers() {
             check_buffer(status.replica, name, held, max)?;
         }
-        if P::CHAINED_LOG {
-            check_own_epoch(&running.protocol, &before, &status)?;
-        }
         if P::SOLE_LEADER {
             self.book.leaders.reported(&status)?;
         }
+        if P::CHAINED_LOG {
+            self.check_decided(index, &before, &status)?;
+        }
+        let Some(running) = &self.nodes[index].running else { return Ok(()) };
         if P::COMPLETE_LEADER && begins_to_lead(&before, &status) {
             check_complete(&running.protocol, &status, &self.book.ledger)?;
         }
@@ -255,12 +259,12 @@ impl<P: Inspect> World<P> {
             // A failed sync is final: the journal is poisoned, the replica stops.
             return self.crash(index, FaultKind::SyncError);
         }
-        let choice = P::choice(&self.config, self.replicas);
+        let quorum = P::quorum(&self.config, self.replicas);
         let node = &mut self.nodes[index];
         let (id, honest, mut said) = (node.id, node.is_honest(), Ok(()));
         node.disk.sync(upto, |record| {
             if honest && said.is_ok() {
-                said = witness::check_durable::<P>(&mut self.book, id, record, choice);
+                said = witness::check_durable::<P>(&mut self.book, id, record, quorum);
             }
         });
         said?;
@@ -315,7 +319,11 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut node.running else { return Ok(()) };
         if node.byzantine.is_none() {
             let epoch = running.protocol.status().epoch;
+            let first = slot > self.book.ledger.last();
             self.book.ledger.commit(node.id, running.committed, slot, &batch, epoch)?;
+            if first && P::CHOSEN_STAYS.is_some() {
+                self.book.chosen.decided(node.id, slot)?;
+            }
         }
         running.committed = slot;
         running.to_apply_bytes += batch.len();

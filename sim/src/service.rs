@@ -50,8 +50,9 @@ impl<P: Inspect> World<P> {
             }
             let id = ReadId(running.next_read);
             running.next_read += 1;
-            let wait =
-                ReadWait { client: request.client, seq: request.seq, query: request.payload };
+            let Request { client, seq, payload: query, .. } = request;
+            let decided = self.book.ledger.last();
+            let wait = ReadWait { client, seq, query, decided };
             running.reads.insert(id, wait);
             return self.handle(index, Input::Read { id });
         }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quorate_smr::{
-    Authenticator, Batch, BatchBuilder, ClientId, Command, GroupId, ReadId, ReplicaId, RequestSeq,
-    Role, Seed, Setup,
+    Batch, BatchBuilder, ClientId, Command, GroupId, ReadId, ReplicaId, RequestSeq,
+    Role,
 };
 use stateright::{Model, Property};
 
@@ -22,6 +22,7 @@ use super::protocol::{
 };
 use super::replica::{Envelope, Fate, Hosts, Replica, Stepped, Stimulus};
 use super::table::{Memo, Table};
+use crate::inspect::Sealed;
 use crate::invariants;
 
 /// What must hold in every state. The explorer checks all of it at every step.
@@ -151,15 +152,11 @@ impl<P: Explore> World<P> {
     /// # Errors
     /// When the exploration cannot be set up.
     pub(crate) fn new(exploration: &Exploration<P>) -> Result<Self, String> {
-        let replicas = exploration.replicas;
-        let config = &exploration.config;
-        let setup = |id| Setup::new(ReplicaId(id as u8), replicas, Seed(1), config.clone());
-        let setups = (0..replicas).map(setup).collect();
         let batches: Vec<Batch> = (1..=BATCHES_MAX).map(batch).collect();
         let liar = exploration.byzantine.is_some();
         let claims = PROPERTIES.len() + 1 + Milestone::ALL.len();
         Ok(Self {
-            hosts: Hosts::new(setups, exploration.byzantine)?,
+            hosts: Hosts::new(exploration)?,
             rules: Rules::new(&batches, P::SOLE_LEADER, P::COMMITTED_ONCE, liar),
             batches,
             exploration: exploration.clone(),
@@ -225,18 +222,11 @@ impl<P: Explore> World<P> {
     fn first_lies(&self) -> Vec<u64> {
         let Some(liar) = self.exploration.byzantine else { return Vec::new() };
         let lies = P::lies(self.hosts.auth(liar), liar, &self.batches);
-        lies.into_iter().flat_map(|lie| self.send_lie(liar, &lie)).collect()
+        lies.into_iter().flat_map(|lie| self.send_lie(&lie)).collect()
     }
 
-    /// A lie to every honest replica that believes its proofs.
-    fn send_lie(&self, liar: ReplicaId, lie: &crate::inspect::Sealed<P>) -> Vec<u64> {
-        let honest = (0..self.count() as u8).map(ReplicaId).filter(|id| *id != liar);
-        honest
-            .filter_map(|to| {
-                let message = self.hosts.auth(to).open(liar, lie.clone()).ok()?;
-                Some(self.post(Envelope { from: liar, to, message, snapshot: None }))
-            })
-            .collect()
+    fn send_lie(&self, lie: &Sealed<P>) -> Vec<u64> {
+        self.hosts.deliver_lie(lie).into_iter().map(|envelope| self.post(envelope)).collect()
     }
 
     /// What the liar can say given everything in the network.
@@ -255,7 +245,7 @@ impl<P: Explore> World<P> {
             let auth = self.hosts.auth(liar);
             let lies = P::lies_after(auth, liar, &messages, &self.batches);
             let believed = |ways: &Vec<_>| {
-                let sent = ways.iter().map(|lie| self.send_lie(liar, lie));
+                let sent = ways.iter().map(|lie| self.send_lie(lie));
                 sent.into_iter().find(|sent| !sent.is_empty()).unwrap_or_default()
             };
             Arc::new(lies.iter().flat_map(believed).collect())
