@@ -46,29 +46,86 @@ pub(crate) enum Trouble {
 
 /// Something that happens at a moment. Nodes and clients are named by their index.
 pub(crate) enum Event<P: Protocol> {
-    Deliver { node: usize, parcel: Box<Parcel<P>> },
-    Tick { node: usize },
-    Synced { node: usize, incarnation: u32, upto: Lsn },
-    Apply { node: usize, incarnation: u32 },
-    Flush { node: usize, incarnation: u32 },
-    SnapshotTaken { node: usize, incarnation: u32, snapshot: SnapshotMeta },
-    SnapshotInstalled { node: usize, incarnation: u32, slot: Slot },
-    Request { node: usize, request: Box<Request> },
-    Reply { client: usize, reply: Box<Reply> },
-    ClientTimer { client: usize, generation: u64 },
-    AskAgain { client: usize, generation: u64 },
+    Deliver {
+        node: usize,
+        parcel: Box<Parcel<P>>,
+    },
+    Tick {
+        node: usize,
+    },
+    Synced {
+        node: usize,
+        incarnation: u32,
+        upto: Lsn,
+    },
+    Apply {
+        node: usize,
+        incarnation: u32,
+    },
+    Flush {
+        node: usize,
+        incarnation: u32,
+    },
+    SnapshotTaken {
+        node: usize,
+        incarnation: u32,
+        snapshot: SnapshotMeta,
+    },
+    SnapshotInstalled {
+        node: usize,
+        incarnation: u32,
+        slot: Slot,
+    },
+    Request {
+        node: usize,
+        request: Box<Request>,
+    },
+    Reply {
+        client: usize,
+        reply: Box<Reply>,
+    },
+    ClientTimer {
+        client: usize,
+        generation: u64,
+    },
+    AskAgain {
+        client: usize,
+        generation: u64,
+    },
     Trouble(Trouble),
     Storm(Storm),
-    Link { from: usize, to: usize, change: LinkChange },
-    Free { node: usize, incarnation: u32 },
-    Restart { node: usize, incarnation: u32 },
-    Resume { node: usize, pause: u64 },
-    Mend { partition: u64 },
-    Hunt { node: usize, incarnation: u32 },
+    Link {
+        from: usize,
+        to: usize,
+        change: LinkChange,
+    },
+    Free {
+        node: usize,
+        incarnation: u32,
+    },
+    Restart {
+        node: usize,
+        incarnation: u32,
+    },
+    Resume {
+        node: usize,
+        pause: u64,
+    },
+    Mend {
+        partition: u64,
+    },
+    Hunt {
+        node: usize,
+        incarnation: u32,
+    },
     /// A replica with amnesia forgets its journal.
-    Forget { node: usize },
+    Forget {
+        node: usize,
+    },
     /// A misbehaving client does what it does.
-    Rogue { rogue: usize },
+    Rogue {
+        rogue: usize,
+    },
     FaultsEnd,
     Poll,
 }

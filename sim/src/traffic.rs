@@ -43,7 +43,13 @@ impl<P: Inspect> World<P> {
     }
 
     /// Puts a sealed message on its way to all of its receivers.
-    pub(crate) fn send_sealed(&mut self, index: usize, to: To, sealed: Sealed<P>, image: Option<Rc<Vec<u8>>>) {
+    pub(crate) fn send_sealed(
+        &mut self,
+        index: usize,
+        to: To,
+        sealed: Sealed<P>,
+        image: Option<Rc<Vec<u8>>>,
+    ) {
         let node = &self.nodes[index];
         let (from, twin, setup) = (node.id, node.twin, &node.setup);
         let receivers = to.receivers(from, setup.members);

@@ -263,10 +263,17 @@ impl Report<'_> {
             report.order.len(),
             report.states.join(", ")
         );
-        let last: Vec<String> = report.order.iter().rev().take(5).rev().map(|index| {
-            let entry = &self.history.entries[*index];
-            format!("{} (line {})", file::described(entry), entry.called.line)
-        }).collect();
+        let last: Vec<String> = report
+            .order
+            .iter()
+            .rev()
+            .take(5)
+            .rev()
+            .map(|index| {
+                let entry = &self.history.entries[*index];
+                format!("{} (line {})", file::described(entry), entry.called.line)
+            })
+            .collect();
         if !last.is_empty() {
             text += &format!("  the last of them: {}\n", last.join(", "));
         }

@@ -119,13 +119,7 @@ impl<P: Inspect> World<P> {
         self.say_sealed(index, to, sealed, image);
     }
 
-    fn say_sealed(
-        &mut self,
-        index: usize,
-        to: To,
-        sealed: Sealed<P>,
-        image: Option<&Rc<Vec<u8>>>,
-    ) {
+    fn say_sealed(&mut self, index: usize, to: To, sealed: Sealed<P>, image: Option<&Rc<Vec<u8>>>) {
         let spoils = self.channel_of(index) == Some(Behaviour::PartlyProven);
         let spoiled = if spoils { P::spoil(&sealed, &mut self.speakers.dice) } else { None };
         let sealed = match spoiled {

@@ -66,9 +66,7 @@ pub fn analyse<M: Model>(
     let (order, states) = (search.order(), vec![search.state().clone()]);
     drop(search);
     match ending {
-        Ending::Found => {
-            Analysis { verdict: Verdict::Linearizable, order, states, configurations }
-        }
+        Ending::Found => Analysis { verdict: Verdict::Linearizable, order, states, configurations },
         Ending::Stopped => {
             let (order, states) = (Vec::new(), Vec::new());
             Analysis { verdict: Verdict::GaveUp, order, states, configurations }

@@ -42,7 +42,6 @@ pub enum KeyedVerdict<K> {
 /// The verdict on a history of a key-value store.
 pub type KvVerdict = KeyedVerdict<Vec<u8>>;
 
-
 /// Checks a history over several keys, each on its own, from an empty store.
 #[must_use]
 pub fn check_kv(history: &[KvOperation], limits: Limits) -> KvVerdict {

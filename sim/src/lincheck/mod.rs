@@ -30,4 +30,3 @@ pub use model::{Access, Model, Token};
 pub use mutex::{MutexCall, MutexModel, MutexReturn};
 pub use register::{RegisterCall, RegisterModel, RegisterReturn};
 pub use search::{Limits, Operation};
-

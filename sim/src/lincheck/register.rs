@@ -52,9 +52,7 @@ impl Model for RegisterModel {
         let fits = match (call, answer) {
             (_, None) | (RegisterCall::Write(_), Some(RegisterReturn::Written)) => true,
             (RegisterCall::Read, Some(RegisterReturn::Value(value))) => value == state,
-            (RegisterCall::CompareAndSwap(..), Some(RegisterReturn::Swapped(did))) => {
-                *did == swaps
-            }
+            (RegisterCall::CompareAndSwap(..), Some(RegisterReturn::Swapped(did))) => *did == swaps,
             (RegisterCall::CompareAndSwap(..), Some(RegisterReturn::Mismatch(value))) => {
                 !swaps && value == state
             }

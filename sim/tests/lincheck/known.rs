@@ -148,7 +148,8 @@ fn a_swap_that_failed_is_held_to_its_reason() {
 
 #[test]
 fn the_order_and_the_states_at_the_end_are_told() {
-    let history = [write(0, 1, 0, 1), operation(1, Write(Some(2)), 2, None), read(2, Some(3), 4, 5)];
+    let history =
+        [write(0, 1, 0, 1), operation(1, Write(Some(2)), 2, None), read(2, Some(3), 4, 5)];
     let found = analyse(&RegisterModel::default(), &history, Limits::default(), &mut || true);
     assert_eq!(found.verdict, Verdict::Violation { operation: 2 });
     assert_eq!(found.order, [0]);
@@ -163,7 +164,12 @@ fn the_initial_value_counts() {
     assert_dies_at(&history, 0);
 }
 
-fn lock(process: u32, call: MutexCall, at: u64, end: Option<u64>) -> Operation<MutexCall, MutexReturn> {
+fn lock(
+    process: u32,
+    call: MutexCall,
+    at: u64,
+    end: Option<u64>,
+) -> Operation<MutexCall, MutexReturn> {
     let returned = end.map(|end| (end, MutexReturn));
     Operation { process, call, called_at: at, returned }
 }
@@ -178,11 +184,8 @@ use MutexCall::{Acquire, Release};
 fn a_lock_is_not_acquired_twice() {
     let history = [lock(0, Acquire, 0, Some(1)), lock(1, Acquire, 2, Some(3))];
     assert_eq!(mutex(&history), Verdict::Violation { operation: 1 });
-    let history = [
-        lock(0, Acquire, 0, Some(1)),
-        lock(1, Acquire, 2, Some(9)),
-        lock(0, Release, 3, Some(4)),
-    ];
+    let history =
+        [lock(0, Acquire, 0, Some(1)), lock(1, Acquire, 2, Some(9)), lock(0, Release, 3, Some(4))];
     assert_eq!(mutex(&history), Verdict::Linearizable);
 }
 
@@ -204,7 +207,10 @@ fn a_free_lock_is_not_released() {
 
 fn kv(key: &[u8], process: u32, call: KvCall, at: u64, answer: Option<KvReturn>) -> KvOperation {
     let returned = answer.map(|answer| (at + 1, answer));
-    KvOperation { key: key.to_vec(), operation: Operation { process, call, called_at: at, returned } }
+    KvOperation {
+        key: key.to_vec(),
+        operation: Operation { process, call, called_at: at, returned },
+    }
 }
 
 fn append(process: u32, at: u64, suffix: &[u8], existed: bool) -> KvOperation {

@@ -30,9 +30,9 @@ fn extend<M: Model>(model: &M, history: &History<M>, taken: u32, state: &M::Stat
     open.any(|at| {
         let called_at = history[at].called_at;
         // Someone who is left out returned before this one was called: it must come first.
-        let overtaken = (0..history.len()).filter(left).any(|other| {
-            history[other].returned.as_ref().is_some_and(|(end, _)| *end < called_at)
-        });
+        let overtaken = (0..history.len())
+            .filter(left)
+            .any(|other| history[other].returned.as_ref().is_some_and(|(end, _)| *end < called_at));
         let answer = history[at].returned.as_ref().map(|(_, answer)| answer);
         let after = model.step(state, &history[at].call, answer);
         !overtaken && after.is_some_and(|after| extend(model, history, taken | 1 << at, &after))
@@ -77,10 +77,8 @@ fn explains<M: Model>(model: &M, history: &History<M>, order: &[usize], all: boo
 }
 
 /// Compares the search with brute force on random histories: verdict, place of death, order.
-fn compare<M: Model>(
-    model: &M,
-    operations: impl Strategy<Value = Operation<M::Call, M::Return>>,
-) where
+fn compare<M: Model>(model: &M, operations: impl Strategy<Value = Operation<M::Call, M::Return>>)
+where
     M::Call: std::fmt::Debug,
     M::Return: std::fmt::Debug,
 {
@@ -188,8 +186,8 @@ fn kv_calls(deletes: u32) -> impl Strategy<Value = (KvCall, KvReturn)> {
             2 => any::<bool>().prop_map(|existed| KvReturn::Written { existed }),
         ]
     };
-    let swap = (held(), bytes())
-        .prop_map(|(expected, value)| KvCall::CompareAndSwap { expected, value });
+    let swap =
+        (held(), bytes()).prop_map(|(expected, value)| KvCall::CompareAndSwap { expected, value });
     let swapped = prop_oneof![
         2 => Just(KvReturn::Swapped),
         1 => held().prop_map(KvReturn::Mismatch),

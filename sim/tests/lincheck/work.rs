@@ -46,8 +46,7 @@ fn one_stale_read_among_two_thousand_operations_is_found_where_it_is() {
 #[test]
 fn a_contended_register_of_few_values_needs_few_configurations() {
     for seed in 0..50 {
-        let mut history =
-            single(Load { clients: 10, operations: 85, ..Load::default() }, seed);
+        let mut history = single(Load { clients: 10, operations: 85, ..Load::default() }, seed);
         let found = analysis(&history);
         assert_eq!(found.verdict, Verdict::Linearizable, "seed {seed}");
         assert!(found.configurations < 1_000, "seed {seed}: {}", found.configurations);
@@ -68,9 +67,8 @@ fn fifty_clients_on_one_register_of_unique_values_need_few_configurations() {
             let read = if planted { plant_stale_read(&mut history) } else { None };
             let plain: Vec<_> = history.iter().map(|entry| entry.operation.clone()).collect();
             let found = analysis(&plain);
-            let expected = read.map_or(Verdict::Linearizable, |operation| {
-                Verdict::Violation { operation }
-            });
+            let expected =
+                read.map_or(Verdict::Linearizable, |operation| Verdict::Violation { operation });
             assert_eq!(found.verdict, expected, "seed {seed}");
             assert!(found.configurations < 50_000, "seed {seed}: {}", found.configurations);
         }
@@ -79,9 +77,8 @@ fn fifty_clients_on_one_register_of_unique_values_need_few_configurations() {
 
 #[test]
 fn a_hundred_writes_of_unknown_outcome_that_others_read_stay_cheap() {
-    let mut history: Vec<RegisterOperation> = (0..100)
-        .map(|value| operation(value, Write(Some(i64::from(value))), 0, None))
-        .collect();
+    let mut history: Vec<RegisterOperation> =
+        (0..100).map(|value| operation(value, Write(Some(i64::from(value))), 0, None)).collect();
     for at in 0..60i64 {
         let time = 10 * at as u64 + 10;
         history.push(operation(200, Read, time, Some((time + 5, Value(Some(at))))));

@@ -81,8 +81,8 @@ fn pre_vote(scene: SceneBuilder<Raft>) -> Step {
         scene.held(yeses) == 2 * (scene.replicas() - 1)
     })?;
     let again = scene.copy_where(move |_, _, message| is_yes(message));
-    let votes = scene
-        .hold_where(|_, _, message| matches!(message, Message::VoteReply { pre: false, .. }));
+    let votes =
+        scene.hold_where(|_, _, message| matches!(message, Message::VoteReply { pre: false, .. }));
     scene.release(yeses)?;
     scene.run_for(20)?;
     let both = [1, 2].map(|it| scene.status(it).is_some_and(|it| it.epoch == 1));
@@ -158,10 +158,8 @@ fn figure_8(scene: SceneBuilder<Raft>) -> Step {
     let probe = scene.hold_where(move |from, to, message| {
         (from, to) == (third, 0) && matches!(message, Message::Conflict { .. })
     });
-    let not_third =
-        scene.lose_where(move |from, to, message| {
-            from == 0 && to != third && Raft::has_values(message)
-        });
+    let not_third = scene
+        .lose_where(move |from, to, message| from == 0 && to != third && Raft::has_values(message));
     scene.elect(0)?;
     scene.run_until("S3 lacks the entry", |scene| scene.held(probe) > 0)?;
     let own_term = scene.lose_where(move |_, _, message| match message {
@@ -256,8 +254,8 @@ fn figure_8_of_ballots(scene: SceneBuilder<Paxos>) -> Step {
     scene.stop(without);
     // r0 adopts its own value; its disk stalls before it accepts it anew, and one other accepts it.
     scene.restart(0)?;
-    let promises = scene
-        .hold_where(|_, to, message| to == 0 && matches!(message, Message::Promise { .. }));
+    let promises =
+        scene.hold_where(|_, to, message| to == 0 && matches!(message, Message::Promise { .. }));
     let not_third =
         scene.lose_where(move |from, to, message| from == 0 && to != third && is_accept(message));
     scene.start_timers(0);

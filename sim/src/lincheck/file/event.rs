@@ -67,9 +67,7 @@ pub enum Problem {
         expected: &'static str,
     },
     /// An operation that no model knows.
-    #[error(
-        "unknown f {0}; known are read, write, cas, append, delete, acquire and release"
-    )]
+    #[error("unknown f {0}; known are read, write, cas, append, delete, acquire and release")]
     UnknownFunction(String),
     /// An operation that the model does not have.
     #[error("a {model} has no {function}; see --model")]
@@ -158,9 +156,9 @@ impl FromStr for Function {
 
     fn from_str(name: &str) -> std::result::Result<Self, Problem> {
         let known = Self::ALL.iter().find(|(_, known)| *known == name);
-        known.map(|(function, _)| *function).ok_or_else(|| {
-            Problem::UnknownFunction(Value::Text(name.to_string()).to_string())
-        })
+        known
+            .map(|(function, _)| *function)
+            .ok_or_else(|| Problem::UnknownFunction(Value::Text(name.to_string()).to_string()))
     }
 }
 
@@ -334,11 +332,9 @@ impl Recorder {
             ));
         }
         let completion = match event.kind {
-            Kind::Ok => Completion::Ok {
-                value: event.value,
-                found: event.found,
-                existed: event.existed,
-            },
+            Kind::Ok => {
+                Completion::Ok { value: event.value, found: event.found, existed: event.existed }
+            }
             Kind::Fail => Completion::Failed { found: event.found },
             Kind::Invoke | Kind::Info => return Ok(()),
         };

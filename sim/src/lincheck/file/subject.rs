@@ -215,7 +215,11 @@ pub(super) fn kv(
     }
     let initial = encoding.encode(initial, Position::START)?;
     let model = KvModel { initial: initial.map(Into::into) };
-    Ok(Subject { model, operations, show: move |state: &Option<_>| encoding.show(state.as_deref()) })
+    Ok(Subject {
+        model,
+        operations,
+        show: move |state: &Option<_>| encoding.show(state.as_deref()),
+    })
 }
 
 fn kv_answer(

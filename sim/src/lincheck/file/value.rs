@@ -46,8 +46,9 @@ impl Value {
             }
             serde_json::Value::Object(fields) => {
                 let fields = fields.into_iter();
-                let mut fields: Vec<_> =
-                    fields.map(|(name, value)| (Self::Text(name), Self::from_json(value))).collect();
+                let mut fields: Vec<_> = fields
+                    .map(|(name, value)| (Self::Text(name), Self::from_json(value)))
+                    .collect();
                 fields.sort_unstable();
                 Self::Map(fields)
             }

@@ -310,9 +310,8 @@ fn bar(report: &KeyReport, entry: &Entry, lane: usize, place: Option<usize>, dea
         None => format!("line {}, outcome unknown", entry.called.line),
     };
     let state = place.and_then(|place| report.states_after.get(place));
-    let state = state.map_or(String::new(), |state| {
-        format!("\nstate after: {}", shortened(state, SHOWN_MAX))
-    });
+    let state = state
+        .map_or(String::new(), |state| format!("\nstate after: {}", shortened(state, SHOWN_MAX)));
     Bar {
         lane,
         called_at: entry.called_at,

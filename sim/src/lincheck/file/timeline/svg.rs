@@ -113,10 +113,7 @@ fn write_bar(page: &mut String, bar: &Bar, place: Place, width: f64, height: f64
         }
         // No end: the right side is open.
         None => {
-            let _ = write!(
-                page,
-                "<path d=\"M{width} {top}H{left:.1}v{BAR_PX}H{width}\"/>"
-            );
+            let _ = write!(page, "<path d=\"M{width} {top}H{left:.1}v{BAR_PX}H{width}\"/>");
         }
     }
     let (x, y) = (left + 6.0, top + 15.0);
