@@ -279,13 +279,19 @@ fn invention(message: &Message, dice: &mut Dice) -> Option<Wire> {
     let wrong_body = dice.chance(500_000);
     Some(match message {
         Message::PrePrepare { view, slot, proposal } => {
-            let digest =
-                if wrong_body { proposal.digest() } else { Proposal::new(invented.clone()).ok()?.digest() };
+            let digest = if wrong_body {
+                proposal.digest()
+            } else {
+                Proposal::new(invented.clone()).ok()?.digest()
+            };
             Wire::PrePrepare { view: *view, slot: *slot, digest, batch: invented }
         }
         Message::Request(proposal) => {
-            let digest =
-                if wrong_body { proposal.digest() } else { Proposal::new(invented.clone()).ok()?.digest() };
+            let digest = if wrong_body {
+                proposal.digest()
+            } else {
+                Proposal::new(invented.clone()).ok()?.digest()
+            };
             Wire::Request { digest, batch: invented }
         }
         Message::Body { slot, proposal } => {
