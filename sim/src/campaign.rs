@@ -31,6 +31,8 @@ pub struct Summary {
     pub completed: u64,
     /// Faults by kind.
     pub faults: FaultCounts,
+    /// Runs beyond the fault bound; those without a violation stopped safely.
+    pub beyond_bound: u64,
     /// Histories that the linearizability checker could not decide within its limit.
     pub checks_given_up: u64,
     /// Seeds with a broken invariant, lowest first.
@@ -49,6 +51,7 @@ impl Summary {
         self.operations += outcome.history.len() as u64;
         self.completed += outcome.latencies_ns.len() as u64;
         self.faults.merge(&outcome.faults);
+        self.beyond_bound += u64::from(outcome.beyond_bound);
         self.checks_given_up += u64::from(outcome.check_gave_up);
         if let Some(violation) = outcome.violation {
             self.violations.push((outcome.seed, violation));
@@ -67,6 +70,7 @@ impl Summary {
         self.operations += other.operations;
         self.completed += other.completed;
         self.faults.merge(&other.faults);
+        self.beyond_bound += other.beyond_bound;
         self.checks_given_up += other.checks_given_up;
         self.violations.extend(other.violations);
         self.violations.sort_by_key(|(seed, _)| *seed);

@@ -74,10 +74,11 @@ impl<P: Inspect> World<P> {
         memory: &mut Option<P::Memory>,
     ) -> Check {
         let node = &mut self.nodes[index];
+        let honest = node.is_honest();
         let Some(running) = &mut node.running else { return Ok(()) };
         match effect {
             Effect::Send { to, message, release } => {
-                if release == Release::Durable && node.byzantine.is_none() {
+                if release == Release::Durable && honest {
                     let memory = memory.get_or_insert_with(|| running.protocol.memory());
                     let (after, durable) = (running.gate.appended(), running.gate.durable());
                     node.told.offer(memory.clone(), after, durable);
@@ -99,11 +100,10 @@ impl<P: Inspect> World<P> {
                 self.transmit(index, To::One(to), message, Some(image))
             }
             Effect::Append { record } => {
-                if node.byzantine.is_none() {
+                if honest {
                     self.check_entries(index, &record)?;
                 }
-                self.write(index, Step::Append(record));
-                Ok(())
+                self.write(index, Step::Append(record))
             }
             Effect::Compact { slot, records } => {
                 let Some(image) = running.snapshots.get(&slot).cloned() else {
@@ -112,8 +112,7 @@ impl<P: Inspect> World<P> {
                 };
                 running.snapshots.retain(|held, _| *held >= slot);
                 self.note_at(index, Mark::Noted, || format!("compacts to {slot}"));
-                self.write(index, Step::Replace(image, records));
-                Ok(())
+                self.write(index, Step::Replace(image, records))
             }
             Effect::InstallSnapshot { snapshot, records } => self.install(index, snapshot, records),
             Effect::Commit { slot, batch } => self.commit(index, slot, batch),
@@ -202,13 +201,16 @@ impl<P: Inspect> World<P> {
     }
 
     /// Hands a durable step to the disk.
-    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) {
+    pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) -> Check {
         let node = &mut self.nodes[index];
-        node.disk.write(step);
+        if let Err(error) = node.disk.write(step) {
+            return self.stop_at_refused_write(index, &error);
+        }
         if let Some(running) = &mut node.running {
             let lsn = running.gate.step();
             assert_eq!(lsn, node.disk.appended(), "gate and disk count the same steps");
         }
+        Ok(())
     }
 
     fn start_sync(&mut self, index: usize) {
@@ -238,6 +240,10 @@ impl<P: Inspect> World<P> {
         }
         if self.nodes[index].crash_within_sync {
             return self.crash(index, FaultKind::CrashWithinSync);
+        }
+        if let Some((step, cut)) = self.crash_point(index) {
+            let kept = step + usize::from(cut.keeps_step());
+            return self.crash_leaving(index, FaultKind::CrashWithinSync, Some((kept, cut)));
         }
         let errors = self.plan.disk.error_ppm;
         if self.phase == Phase::Faults
@@ -303,8 +309,9 @@ impl<P: Inspect> World<P> {
 
     fn commit(&mut self, index: usize, slot: Slot, batch: Batch) -> Check {
         let node = &mut self.nodes[index];
+        let honest = node.is_honest();
         let Some(running) = &mut node.running else { return Ok(()) };
-        if node.byzantine.is_none() {
+        if honest {
             let epoch = running.protocol.status().epoch;
             self.book.ledger.commit(node.id, running.committed, slot, &batch, epoch)?;
         }

@@ -25,18 +25,22 @@
 //! | [`plan`] | what one run is made of; the swarm |
 //! | [`invariants`] | what must always hold, one file each |
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
+//! | [`atlas`] | which replicas a run may lose for good |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
 //! | [`lincheck`] | the linearizability checker |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
 
 #![forbid(unsafe_code)]
 
+pub mod atlas;
 pub mod byzantine;
 pub mod campaign;
 mod client;
 mod clock;
 pub mod dice;
 mod disk;
+mod disk_faults;
+mod durability;
 mod event;
 pub mod fault;
 mod fold;

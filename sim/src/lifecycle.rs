@@ -11,6 +11,7 @@ use crate::fault::FaultKind;
 use crate::inspect::Inspect;
 use crate::invariants;
 use crate::node::Running;
+use crate::plan::Cut;
 use crate::trace::Mark;
 use crate::violation::{Check, broken};
 use crate::world::{Phase, World};
@@ -18,6 +19,9 @@ use crate::world::{Phase, World};
 impl<P: Inspect> World<P> {
     /// Starts a node from what its disk holds.
     pub(crate) fn start(&mut self, index: usize) -> Check {
+        if !self.open_disk(index)? {
+            return Ok(());
+        }
         let now_ns = self.now_ns;
         let load = &self.plan.load;
         let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
@@ -63,13 +67,24 @@ impl<P: Inspect> World<P> {
 
     /// Takes a replica's memory away; what it had asked its disk to keep survives in part.
     pub(crate) fn crash(&mut self, index: usize, kind: FaultKind) -> Check {
+        self.crash_leaving(index, kind, None)
+    }
+
+    /// As [`World::crash`], with so many steps kept and the bytes cut there, or as the dice say.
+    pub(crate) fn crash_leaving(
+        &mut self,
+        index: usize,
+        kind: FaultKind,
+        left: Option<(usize, Cut)>,
+    ) -> Check {
         if self.nodes[index].running.is_none() {
             return Ok(());
         }
         self.faults.note(kind);
         let node = &mut self.nodes[index];
-        let kept = self.nemesis_dice.index(node.disk.pending() + 1);
-        let loss = node.disk.crash(kept, |record| {
+        let drawn = self.nemesis_dice.index(node.disk.pending() + 1);
+        let (kept, cut) = left.unwrap_or((drawn, Cut::Drawn));
+        let loss = node.disk.crash(kept, cut, &mut self.disk_fault_dice, |record| {
             // The record that was being written when the power went: its frame is cut short.
             let (setup, mut frame) = (&node.setup, Vec::new());
             wire::encode(setup.cluster, setup.group, setup.replica, record, &mut frame).ok()?;
@@ -99,6 +114,7 @@ impl<P: Inspect> World<P> {
             }
             None => {}
         }
+        self.damage_mendable(index);
         if self.phase == Phase::Faults {
             let length = self.crash_length(kind);
             let at = self.now_ns + self.nemesis_dice.long_tail(length);

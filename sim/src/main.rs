@@ -183,6 +183,7 @@ fn print_summary(protocol: ProtocolName, replicas: usize, summary: &Summary, sec
         ("slots decided", summary.slots),
         ("client operations", summary.operations),
         ("of known outcome", summary.completed),
+        ("beyond the fault bound: stopped safely", summary.beyond_bound),
         ("histories too hard to check", summary.checks_given_up),
         ("faults injected", summary.faults.total()),
     ] {

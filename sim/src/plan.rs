@@ -6,8 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::atlas::{Atlas, Loss};
 use crate::byzantine::Behaviour;
 use crate::dice::Dice;
+
+pub use crate::durability::{CrashPoint, Cut, DiskFault, DiskLoss, DurabilityPlan};
 
 /// One millisecond of virtual time.
 pub const MS: u64 = 1_000_000;
@@ -140,6 +143,8 @@ pub struct Plan {
     pub client_delay_ns: (u64, u64),
     /// The disks.
     pub disk: DiskPlan,
+    /// Their bytes, and what befalls these.
+    pub durability: DurabilityPlan,
     /// Processes, links, clocks.
     pub nemesis: NemesisPlan,
     /// Time between a commit and its application (mean, long tail), in nanoseconds.
@@ -182,6 +187,7 @@ impl Plan {
                 slow_ns: 0,
                 error_ppm: 0,
             },
+            durability: DurabilityPlan::quiet(),
             nemesis: NemesisPlan {
                 crash: Recurring { every_ns: 0, length_ns: 0 },
                 crash_within_step: Recurring { every_ns: 0, length_ns: 0 },
@@ -233,18 +239,21 @@ impl Plan {
         plan.load = draw_load(&mut dice);
         plan.faults_ns = dice.between(1500 * MS, 4 * SECOND);
         plan.liveness_requests = 3;
-        let mut faulty = faults;
+        let mut atlas = Atlas::new(replicas, faults);
         if byzantine && dice.chance(600_000) {
-            faulty -= draw_byzantine(&mut dice, &mut plan, replicas, faults);
+            draw_byzantine(&mut dice, &mut plan, &mut atlas);
         }
-        while faulty > 0 && dice.chance(250_000) {
+        for _ in 0..atlas.spare() {
+            if !dice.chance(250_000) {
+                break;
+            }
             let down = dice.index(replicas) as u8;
-            let taken = plan.byzantine.iter().any(|(replica, _)| *replica == down);
-            if !taken && !plan.left_down.contains(&down) {
+            if atlas.lose(down, Loss::LeftDown) {
                 plan.left_down.push(down);
             }
-            faulty -= 1;
         }
+        plan.durability = DurabilityPlan::draw(seed, &mut atlas, byzantine);
+        plan.left_down.extend(atlas.go_beyond(seed));
         plan
     }
 }
@@ -348,16 +357,18 @@ fn draw_load(dice: &mut Dice) -> LoadPlan {
     }
 }
 
-/// Makes up to `faults` replicas Byzantine; how many.
-fn draw_byzantine(dice: &mut Dice, plan: &mut Plan, replicas: usize, faults: usize) -> usize {
+/// Makes some replicas Byzantine, as many as the atlas permits at most.
+fn draw_byzantine(dice: &mut Dice, plan: &mut Plan, atlas: &mut Atlas) {
+    let (replicas, faults) = (atlas.replicas(), atlas.spare());
     let count = dice.between(1, faults as u64 + 1) as usize;
     // Replicas 0 and 1 lead views 0 and 1, so that a Byzantine primary, old or new, is common.
     let first = if dice.chance(600_000) { dice.index(2) } else { dice.index(replicas) };
     for offset in 0..count.min(faults) {
         let replica = ((first + offset) % replicas) as u8;
-        plan.byzantine.push((replica, Behaviour::draw(dice)));
+        if atlas.lose(replica, Loss::Byzantine) {
+            plan.byzantine.push((replica, Behaviour::draw(dice)));
+        }
     }
-    plan.byzantine.len()
 }
 
 #[cfg(test)]
@@ -365,10 +376,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_never_exceeds_the_fault_bound() {
+    fn a_plan_loses_no_replica_twice() {
         for seed in 0..2000 {
             let plan = Plan::swarm(seed, 7, 2, true);
-            assert!(plan.byzantine.len() + plan.left_down.len() <= 2, "seed {seed}: {plan:?}");
             for (replica, _) in &plan.byzantine {
                 assert!(!plan.left_down.contains(replica), "seed {seed}");
             }

@@ -87,7 +87,10 @@ impl<P: Inspect> World<P> {
             self.book.states.digest(id, snapshot.slot, snapshot.digest)?;
         }
         self.note_at(index, Mark::Noted, || format!("installs the snapshot at {}", snapshot.slot));
-        self.write(index, Step::Replace(image, records));
+        self.write(index, Step::Replace(image, records))?;
+        if self.nodes[index].running.is_none() {
+            return Ok(());
+        }
         self.answer_reads(index);
         // Behind the effects of this step, as a message from the executor would be.
         let incarnation = self.nodes[index].incarnation;

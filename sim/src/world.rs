@@ -3,15 +3,19 @@
 //! The world is single-threaded and owns everything; an event is taken, handled, and what changed
 //! is checked. Nothing depends on the machine: no clock, no thread, no hash order, no address.
 
+use std::collections::BTreeSet;
+
 use quorate_smr::auth::Authenticator;
 use quorate_smr::protocol::{Effects, Setup};
 use quorate_smr::{ClientId, ReplicaId, Role, Seed, Slot};
 
+use crate::atlas::Atlas;
 use crate::byzantine::Behaviour;
 use crate::client::{Client, Doing};
 use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::disk::Disk;
+use crate::disk_faults::PART_DISK_FAULTS;
 use crate::event::{Event, Trouble};
 use crate::fault::{FaultKind, Faults};
 use crate::fold::Fold;
@@ -33,6 +37,8 @@ pub(crate) const EVENTS_MAX: u64 = 5_000_000;
 const CHECK_LIMITS: Limits = Limits { configurations_max: 200_000 };
 /// How often a healed world looks whether it is done, in nanoseconds.
 const POLL_NS: u64 = 10 * MS;
+/// How long a cluster beyond its fault bound is watched, in nanoseconds.
+const BEYOND_NS: u64 = 2_000 * MS;
 
 /// Parts of a run's randomness; the plan is part 1.
 mod part {
@@ -48,8 +54,16 @@ mod part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Faults,
-    Healed { since_ns: u64 },
-    Converging { since_ns: u64 },
+    Healed {
+        since_ns: u64,
+    },
+    Converging {
+        since_ns: u64,
+    },
+    /// More replicas are lost than the protocol tolerates: it may stop, but only safely.
+    Beyond {
+        since_ns: u64,
+    },
     Done,
 }
 
@@ -63,6 +77,7 @@ pub(crate) struct Counters {
     pub(crate) refused_at_the_edge: u64,
     pub(crate) latencies_ns: Vec<u64>,
     pub(crate) gave_up_check: bool,
+    pub(crate) beyond_bound: bool,
 }
 
 /// The client's side of the protocol's authenticator.
@@ -84,6 +99,9 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) clients: Vec<Client<ClientSide<P>>>,
     pub(crate) network: Network,
     pub(crate) disk_dice: Dice,
+    pub(crate) disk_fault_dice: Dice,
+    /// Who may be lost for good.
+    pub(crate) atlas: Atlas,
     pub(crate) nemesis_dice: Dice,
     pub(crate) host_dice: Dice,
     pub(crate) book: Book,
@@ -129,6 +147,8 @@ impl<P: Inspect> World<P> {
             clients: Vec::new(),
             network,
             disk_dice: Dice::new(seed, part::DISK),
+            disk_fault_dice: Dice::new(seed, PART_DISK_FAULTS),
+            atlas: Atlas::of_plan(&plan, replicas, P::tolerated(&config, replicas)),
             nemesis_dice: Dice::new(seed, part::NEMESIS),
             host_dice: Dice::new(seed, part::HOST),
             book: Book::default(),
@@ -184,10 +204,14 @@ impl<P: Inspect> World<P> {
             setup,
             auth,
             clock: Clock::new(offset, drift),
-            disk: Disk::new(),
+            disk: Disk::new(self.disk_identity(self.nodes.len(), id)),
             told: Told::default(),
             promised: 0,
             byzantine,
+            forgets: P::BYZANTINE && self.plan.durability.forgets(id.0),
+            damaged: None,
+            refused: None,
+            crash_points: Vec::new(),
             twin,
             running: None,
             incarnation: 0,
@@ -271,6 +295,7 @@ impl<P: Inspect> World<P> {
         ] {
             self.schedule_trouble(trouble);
         }
+        self.begin_disk_faults();
         self.queue.push(self.plan.faults_ns, Event::FaultsEnd);
         Ok(())
     }
@@ -308,6 +333,7 @@ impl<P: Inspect> World<P> {
                 Ok(())
             }
             Event::Trouble(trouble) => self.make_trouble(trouble),
+            Event::Disk(event) => self.disk_event(event),
             Event::Restart { node, incarnation } => self.restart(node, incarnation),
             Event::Resume { node, pause } => {
                 self.resume(node, pause);
@@ -334,6 +360,8 @@ impl<P: Inspect> World<P> {
         for node in 0..self.nodes.len() {
             self.nodes[node].crash_after_effects = None;
             self.nodes[node].crash_within_sync = false;
+            self.nodes[node].crash_points.clear();
+            self.make_space(node);
             self.resume_now(node);
             let left_down = self.plan.left_down.contains(&self.nodes[node].id.0);
             match (&self.nodes[node].running, left_down) {
@@ -341,6 +369,11 @@ impl<P: Inspect> World<P> {
                 (None, false) => self.start(node)?,
                 _ => {}
             }
+        }
+        if self.atlas.exceeds(self.lost_now()) {
+            self.note(|| "beyond the fault bound: it need not serve".into());
+            self.counters.beyond_bound = true;
+            self.phase = Phase::Beyond { since_ns: self.now_ns };
         }
         for client in 0..self.clients.len() {
             let waits = &mut self.clients[client];
@@ -375,10 +408,42 @@ impl<P: Inspect> World<P> {
                     return Err(broken(invariants::CONVERGENCE, self.describe()));
                 }
             }
+            Phase::Beyond { since_ns } => {
+                if self.now_ns - since_ns > BEYOND_NS {
+                    self.phase = Phase::Done;
+                    return self.check_stopped();
+                }
+            }
             Phase::Faults | Phase::Done => {}
         }
         self.queue.push(self.now_ns + POLL_NS, Event::Poll);
         Ok(())
+    }
+
+    /// How many replicas are lost at present.
+    ///
+    /// # Panics
+    /// If the atlas knows nothing of one of them: the simulator broke its own bound.
+    fn lost_now(&self) -> usize {
+        let is_lost = |node: &&Node<P>| !node.is_honest() || node.running.is_none();
+        let lost: BTreeSet<_> = self.nodes.iter().filter(is_lost).map(|node| node.id).collect();
+        for id in &lost {
+            assert!(self.atlas.loss(id.0).is_some(), "{id} is lost without the atlas' leave");
+        }
+        lost.len()
+    }
+
+    /// Checks a cluster that was left with too few replicas to serve.
+    fn check_stopped(&mut self) -> Check {
+        let stand = |node: &Node<P>| {
+            let executor = &node.running.as_ref()?.executor;
+            Some((node.id, executor.applied(), executor.state_digest()))
+        };
+        let stands: Vec<_> = self.honest_running().filter_map(stand).collect();
+        for (id, applied, digest) in stands {
+            self.book.states.digest(id, applied, digest)?;
+        }
+        self.book.acknowledged.survive(self.book.ledger.last())
     }
 
     fn honest_running(&self) -> impl Iterator<Item = &Node<P>> {
@@ -504,6 +569,7 @@ fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
         Event::Poll => (15, 0),
         Event::AskAgain { client, .. } => (17, *client),
         Event::Hunt { node, .. } => (18, *node),
+        Event::Disk(_) => (31, 0),
         Event::SnapshotInstalled { node, .. } => (16, *node),
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_pbft::{
-    Message, NewView, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignatureMemo, SignedNewView,
-    SignedViewChange, View, ViewChange, Wire,
+    Message, NewView, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignatureMemo,
+    SignedNewView, SignedViewChange, View, ViewChange, Wire,
 };
 use quorate_smr::{Batch, Digest, GroupId, ReplicaId, Slot, To};
 
