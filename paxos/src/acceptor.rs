@@ -76,8 +76,18 @@ impl Paxos {
             self.stand_down(now, effects);
             self.election.yield_to(now);
             self.promise(ballot, effects);
+        } else if self.election.leader != Some(candidate) {
+            // The next page: the candidate gets on, and a phase 1 of many pages must not be outbid
+            // before it can end.
+            if matches!(self.mode, Mode::Canvassing(_)) {
+                self.stand_down(now, effects);
+            }
+            self.election.yield_to(now);
         }
         let page = self.promise_page(ballot, from);
+        if planted!(self.config(), PromiseBeforeDurable) {
+            return effects.send_immediately(To::One(candidate), page);
+        }
         effects.send(To::One(candidate), page);
     }
 

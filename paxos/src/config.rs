@@ -7,6 +7,9 @@ use std::time::Duration;
 use quorate_smr::batch::BATCH_RAW_BYTES_MAX;
 use quorate_smr::{QuorumRule, RecoverError, ReplicaSet};
 
+#[cfg(feature = "planted-defects")]
+use crate::defect::Defect;
+
 /// The largest window in slots that a configuration may ask for.
 pub const WINDOW_SLOTS_MAX: u64 = 1 << 20;
 
@@ -56,36 +59,6 @@ pub struct FlexibleQuorums {
     pub phase1: usize,
     /// Acceptances that decide a slot.
     pub phase2: usize,
-}
-
-/// Known defects, to prove that a checker finds them.
-#[cfg(feature = "planted-defects")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Defect {
-    /// An acceptor accepts under a ballot below its promise. Breaks agreement: a deposed leader
-    /// and its successor both decide a slot.
-    AcceptBelowPromise,
-    /// A restarted acceptor has forgotten its promise. Breaks agreement after a crash: it serves the
-    /// old leader again, beside the new one. Needs a leader that is cut off and comes back within
-    /// `election_timeout_max`, so random runs meet it seldom.
-    PromiseForgottenOnCrash,
-    /// An acceptor acknowledges what its disk does not hold yet. Breaks agreement after a crash: a
-    /// decided value is lost.
-    AcknowledgeBeforeDurable,
-    /// A new leader ignores the values that its promises report and fills the slots with its own.
-    /// Breaks agreement: a decided value is replaced.
-    IgnoreLowerBallotValue,
-    /// A leader answers reads without asking a quorum whether it still leads. Breaks
-    /// linearizability: a deposed leader serves stale reads.
-    ReadWithoutQuorum,
-    /// A new leader answers reads before the values that it adopted are decided. Breaks
-    /// linearizability: a write that its predecessor acknowledged is missing.
-    ReadBeforeAdoptedDecided,
-    /// A leader decides with one acceptance too few. Breaks agreement when the leader is lost.
-    DecideBelowQuorum,
-    /// A learner takes whatever it accepted at a decided slot for the decision, whichever ballot
-    /// it was accepted under. Breaks agreement after a change of leaders.
-    LearnFromAnyBallot,
 }
 
 impl Default for PaxosConfig {
@@ -173,7 +146,7 @@ impl PaxosConfig {
 macro_rules! planted {
     ($config:expr, $defect:ident) => {{
         #[cfg(feature = "planted-defects")]
-        let planted = $config.has($crate::config::Defect::$defect);
+        let planted = $config.has($crate::defect::Defect::$defect);
         #[cfg(not(feature = "planted-defects"))]
         let planted = false;
         planted

@@ -113,6 +113,8 @@
 mod acceptor;
 mod ballot;
 mod config;
+#[cfg(feature = "planted-defects")]
+mod defect;
 mod election;
 mod leader;
 mod learner;
@@ -126,9 +128,9 @@ mod replica;
 mod snapshot;
 
 pub use ballot::{Ballot, ROUND_MAX};
-#[cfg(feature = "planted-defects")]
-pub use config::Defect;
 pub use config::{FlexibleQuorums, PaxosConfig, WINDOW_SLOTS_MAX};
+#[cfg(feature = "planted-defects")]
+pub use defect::Defect;
 pub use message::{Acceptance, Message, SLOT_MAX};
 pub use record::Record;
 pub use replica::Paxos;

@@ -125,15 +125,21 @@ impl Paxos {
         if too_far || held + bytes > config.held_bytes_max() {
             return;
         }
+        let first_wins = planted!(config, AdoptFirstValue);
         for Acceptance { slot, ballot, batch } in accepted {
+            if first_wins && preparing.adopted.contains_key(&slot) {
+                continue;
+            }
             preparing.adopt(slot, ballot, batch);
         }
         if decided > preparing.decided {
             preparing.decided = decided;
             preparing.source = Some(peer);
         }
-        if let Some(next) = next {
+        if let Some(next) = next.filter(|_| !planted!(config, FirstPageIsWholePromise)) {
             preparing.pages.insert(peer, next);
+            preparing.progress(now, config);
+            self.election.yield_to(now);
             effects.send(To::One(peer), Message::Prepare { ballot, from: next });
         } else {
             preparing.pages.remove(&peer);
@@ -149,7 +155,8 @@ impl Paxos {
         if preparing.promised.len() + own < self.rule.phase1() {
             return;
         }
-        if preparing.decided > self.acceptor.log.decided() {
+        let behind = preparing.decided > self.acceptor.log.decided();
+        if behind && !planted!(self.config(), LeadBehindDecided) {
             self.fetch_missing(effects);
         } else if !self.snapshots.is_installing() {
             self.lead(now, effects);
@@ -196,7 +203,11 @@ impl Paxos {
         let log = &self.acceptor.log;
         let decided = log.decided();
         let Mode::Preparing(preparing) = &mut self.mode else { return };
+        let first_wins = planted!(self.setup.config, AdoptFirstValue);
         for (slot, under, batch) in log.values(decided.next()) {
+            if first_wins && preparing.adopted.contains_key(&slot) {
+                continue;
+            }
             preparing.adopt(slot, under, batch.clone());
         }
         let mut adopted = std::mem::take(&mut preparing.adopted);

@@ -78,6 +78,18 @@ impl Paxos {
         self.acceptor.log.values(Slot(1))
     }
 
+    /// Under which ballot the value at `slot` is held, as in [`Paxos::accepted`].
+    #[must_use]
+    pub fn accepted_at(&self, slot: Slot) -> Option<Ballot> {
+        self.acceptor.log.ballot(slot)
+    }
+
+    /// Linearizable reads that wait for their confirmation.
+    #[must_use]
+    pub fn pending_reads(&self) -> usize {
+        if let Mode::Leading(leading) = &self.mode { leading.reads.len() } else { 0 }
+    }
+
     /// The end of the prefix of slots that this replica knows to be decided, with their values.
     #[must_use]
     pub const fn decided(&self) -> Slot {
@@ -95,7 +107,9 @@ impl Paxos {
         self.setup.replica
     }
 
-    pub(crate) const fn config(&self) -> &PaxosConfig {
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> &PaxosConfig {
         &self.setup.config
     }
 

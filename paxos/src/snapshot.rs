@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use quorate_smr::{Effect, ReplicaId, Slot, SnapshotMeta, Time};
 
+use crate::ballot::Ballot;
+use crate::config::planted;
 use crate::message::{Message, SLOT_MAX};
 use crate::record::Record;
 use crate::replica::{Mode, Out, Paxos};
@@ -67,7 +69,14 @@ impl Paxos {
     fn records_above(&mut self, slot: Slot) -> Vec<Record> {
         let log = &self.acceptor.log;
         let decided = log.decided();
-        let mut records = vec![Record::Base { slot, promised: self.acceptor.promised }];
+        let mut promised = self.acceptor.promised;
+        if planted!(self.setup.config, CompactionForgetsPromise) {
+            promised = Ballot::ZERO;
+        }
+        let mut records = vec![Record::Base { slot, promised }];
+        if planted!(self.setup.config, CompactionDropsAcceptances) {
+            return records;
+        }
         records.extend(log.values(slot.next()).map(|(at, ballot, batch)| {
             let batch = batch.clone();
             Record::Accepted { ballot, slot: at, decided: slot, batch }

@@ -60,7 +60,7 @@ impl PbftAuth {
         setup.config.validate()?;
         let group = Group::of(setup)?;
         let config = &setup.config;
-        let keys = config.keys.resolve(&group, config.clients_max)?;
+        let keys = config.keys.resolve(&group, config.clients_max, config.memo.as_ref())?;
         if config.client_auth && keys.clients.len() < config.clients_max as usize {
             let found = keys.clients.len();
             return Err(RecoverError::Config(format!(

@@ -17,6 +17,7 @@ use ed25519_dalek::SigningKey;
 use quorate_smr::{ClientId, ClusterId, RecoverError, ReplicaId, ReplicaSet};
 
 use crate::group::Group;
+use crate::memo::SignatureMemo;
 
 /// A symmetric key.
 pub type MacKey = [u8; 32];
@@ -141,15 +142,15 @@ impl KeySource {
         &self,
         group: &Group,
         clients_max: u32,
+        memo: Option<&SignatureMemo>,
     ) -> Result<Arc<ReplicaKeys>, RecoverError> {
         match self {
-            Self::Shared(secret) => Ok(Arc::new(ReplicaKeys::derive(
-                secret,
-                group.cluster,
-                group.me,
-                group.members(),
-                clients_max,
-            ))),
+            Self::Shared(secret) => {
+                let (cluster, me, members) = (group.cluster, group.me, group.members());
+                let derive = || ReplicaKeys::derive(secret, cluster, me, members, clients_max);
+                let from = (secret.0, cluster, me, members, clients_max);
+                Ok(memo.map_or_else(|| Arc::new(derive()), |memo| memo.derived(from, derive)))
+            }
             Self::Own(keys) if keys.replica != group.me => Err(RecoverError::Config(format!(
                 "the keys are of {}, this replica is {}",
                 keys.replica, group.me
@@ -162,7 +163,7 @@ impl KeySource {
     pub(crate) fn signing_seed(&self, group: &Group) -> Result<[u8; 32], RecoverError> {
         match self {
             Self::Shared(secret) => Ok(secret.signing_seed(group.cluster, group.me)),
-            Self::Own(_) => Ok(self.resolve(group, 0)?.signing_seed),
+            Self::Own(_) => Ok(self.resolve(group, 0, None)?.signing_seed),
         }
     }
 }

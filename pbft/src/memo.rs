@@ -6,21 +6,24 @@
 //! replicas that share an address space may share what they found out. Nothing is believed that was
 //! not signed or verified in full: a forged signature is looked for in vain and then verified.
 //!
+//! Keys that are derived from a shared secret are remembered too.
+//!
 //! A memo never answers "wrong". It holds at most [`MEMO_SIGNATURES_MAX`] signatures; when it is
 //! full it forgets all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ed25519_dalek::SigningKey;
-use quorate_smr::Digest;
+use quorate_smr::{ClusterId, Digest, ReplicaId, ReplicaSet};
 
+use crate::keys::ReplicaKeys;
 use crate::sign::Signature;
 
 /// Signatures that a memo holds: about 2 MiB.
 pub const MEMO_SIGNATURES_MAX: usize = 1 << 14;
-/// Key pairs that a memo holds.
+/// Key pairs that a memo holds, and replicas whose derived keys it holds.
 const MEMO_KEYS_MAX: usize = 256;
 
 /// Signatures known to be right. Clones share what they hold. For simulations and tests, where the
@@ -36,7 +39,12 @@ struct Known {
     signatures: BTreeMap<([u8; 32], [u8; 32]), Signature>,
     /// By seed.
     keys: BTreeMap<[u8; 32], SigningKey>,
+    /// Keys derived from a shared secret.
+    derived: HashMap<Derivation, Arc<ReplicaKeys>>,
 }
+
+/// All that the keys of a replica follow from: secret, cluster, replica, members, clients.
+pub(crate) type Derivation = ([u8; 32], ClusterId, ReplicaId, ReplicaSet, u32);
 
 impl SignatureMemo {
     /// An empty memo.
@@ -66,6 +74,19 @@ impl SignatureMemo {
             known.keys.clear();
         }
         known.keys.entry(*seed).or_insert_with(|| SigningKey::from_bytes(seed)).clone()
+    }
+
+    /// The keys that `derive` derives.
+    pub(crate) fn derived(
+        &self,
+        from: Derivation,
+        derive: impl FnOnce() -> ReplicaKeys,
+    ) -> Arc<ReplicaKeys> {
+        let mut known = self.known();
+        if known.derived.len() >= MEMO_KEYS_MAX {
+            known.derived.clear();
+        }
+        Arc::clone(known.derived.entry(from).or_insert_with(|| Arc::new(derive())))
     }
 
     /// A panic elsewhere leaves only whole entries behind.

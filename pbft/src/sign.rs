@@ -149,21 +149,25 @@ impl PublicKeys {
     }
 }
 
-/// Builds the digest of a canonical encoding.
-pub(crate) struct Canonical(blake3::Hasher);
+/// Builds the digest of a canonical encoding: short fields are gathered and hashed at once, which is
+/// several times as fast as one by one.
+pub(crate) struct Canonical(Vec<u8>);
+
+/// Enough for most contents.
+const CANONICAL_BYTES: usize = 256;
 
 impl Canonical {
     /// `domain` must have a fixed length of 16 bytes and be unique to the kind of content.
     pub(crate) fn new(domain: &[u8; 16], group: &Group) -> Self {
-        let mut canonical = Self(blake3::Hasher::new());
-        canonical.0.update(domain);
+        let mut canonical = Self(Vec::with_capacity(CANONICAL_BYTES));
+        canonical.0.extend_from_slice(domain);
         canonical.number(group.cluster.0);
         canonical.number(u64::from(group.id.0));
         canonical
     }
 
     pub(crate) fn number(&mut self, number: u64) {
-        self.0.update(&number.to_le_bytes());
+        self.0.extend_from_slice(&number.to_le_bytes());
     }
 
     pub(crate) fn slot(&mut self, slot: Slot) {
@@ -175,18 +179,18 @@ impl Canonical {
     }
 
     pub(crate) fn replica(&mut self, replica: ReplicaId) {
-        self.0.update(&[replica.0]);
+        self.0.extend_from_slice(&[replica.0]);
     }
 
     pub(crate) fn digest(&mut self, digest: Digest) {
-        self.0.update(&digest.0);
+        self.0.extend_from_slice(&digest.0);
     }
 
     pub(crate) fn signature(&mut self, signature: Signature) {
-        self.0.update(&signature.to_bytes());
+        self.0.extend_from_slice(&signature.to_bytes());
     }
 
     pub(crate) fn finish(&self) -> Digest {
-        Digest(*self.0.finalize().as_bytes())
+        Digest(*blake3::hash(&self.0).as_bytes())
     }
 }

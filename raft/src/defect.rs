@@ -29,4 +29,46 @@ pub enum Defect {
     /// A replica votes for candidates whose log is behind its own (§5.4.1 left out): breaks
     /// **leader completeness**.
     VoteForStaleLog,
+    /// A vote leaves before it is durable, so that a crash takes it back: breaks **election
+    /// safety**, and what was told is forgotten.
+    VoteBeforeDurable,
+    /// A leader counts acknowledgements that were given to it in an older term, when the follower
+    /// may hold other entries by now (MongoDB shipped this, SERVER-27053): breaks **leader
+    /// completeness**.
+    StaleAcknowledgementCounted,
+    /// A follower appends without comparing the entry before (§5.3): breaks **log matching**.
+    AppendWithoutComparing,
+    /// A follower drops what follows the entries of a message although nothing contradicts it, so
+    /// that a message which was overtaken takes acknowledged entries away (figure 2,
+    /// AppendEntries 3 says "conflicts"): breaks **leader completeness**.
+    TruncateMatchingEntries,
+    /// A new leader serves reads before its no-op is committed, when it does not know yet what its
+    /// predecessor committed (Redis-Raft shipped this): breaks **linearizability**.
+    ReadBeforeOwnCommit,
+    /// A follower that needs no snapshot acknowledges its whole log when one arrives, entries that
+    /// were never compared included: breaks **leader completeness**.
+    SnapshotAcknowledgesWholeLog,
+    /// Compaction keeps nothing above the snapshot in the journal: acknowledged entries are gone
+    /// after a crash. Breaks **leader completeness**, and what was told is forgotten.
+    CompactionDropsTail,
+}
+
+impl Defect {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::VoteNotPersisted,
+        Self::VoteClearedOnStepDown,
+        Self::CommitOlderTermByCounting,
+        Self::FollowerCommitsBeyondVerified,
+        Self::ReadWithoutQuorum,
+        Self::AcknowledgeBeforeDurable,
+        Self::VoteForStaleLog,
+        Self::VoteBeforeDurable,
+        Self::StaleAcknowledgementCounted,
+        Self::AppendWithoutComparing,
+        Self::TruncateMatchingEntries,
+        Self::ReadBeforeOwnCommit,
+        Self::SnapshotAcknowledgesWholeLog,
+        Self::CompactionDropsTail,
+    ];
 }

@@ -118,7 +118,11 @@ impl Raft {
             self.grant_vote(from, now, out);
         }
         let term = if granted { term } else { self.term };
-        out.send(To::One(from), Message::VoteReply { term, granted, pre });
+        let reply = Message::VoteReply { term, granted, pre };
+        if self.setup.config.has(Defect::VoteBeforeDurable) {
+            return out.send_immediately(To::One(from), reply);
+        }
+        out.send(To::One(from), reply);
     }
 
     /// Votes for `candidate` in the current term, and gives it time to win.

@@ -40,7 +40,7 @@ impl Raft {
             return;
         }
         // A committed slot is in every later leader's log (leader completeness, figure 3).
-        if previous.slot > self.committed && !self.log.contains(previous) {
+        if previous.slot > self.committed && !self.agrees(previous) {
             let below = Slot(previous.slot.0 - 1);
             let hint = self.log.last_within(below, previous.term);
             let term = self.term;
@@ -49,9 +49,20 @@ impl Raft {
         }
         let before = self.cursor.appended();
         let upto = self.take(previous.slot, entries, out);
+        if self.setup.config.has(Defect::TruncateMatchingEntries) {
+            let kept = upto.max(self.committed);
+            self.log.truncate_from(kept.next());
+            self.verified = self.verified.min(kept);
+        }
         self.verified = self.verified.max(upto);
         self.owe(from, upto, before, out);
         self.commit_verified(committed, upto, out);
+    }
+
+    /// Whether the log holds the entry that precedes those of a message.
+    fn agrees(&self, previous: Position) -> bool {
+        let any = self.setup.config.has(Defect::AppendWithoutComparing);
+        self.log.contains(previous) || (any && previous.slot <= self.log.last())
     }
 
     /// Acknowledges `upto` at once if everything is durable, else when the disk has caught up.

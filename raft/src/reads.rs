@@ -37,7 +37,8 @@ impl Raft {
             return out.refuse(Refused::Read(id), Reason::Busy);
         }
         let round_open = leader.confirmed < leader.round;
-        let slot = view.committed.max(leader.first);
+        let early = view.config.has(Defect::ReadBeforeOwnCommit);
+        let slot = if early { view.committed } else { view.committed.max(leader.first) };
         leader.reads.push_back(PendingRead { id, slot, round: leader.round + 1 });
         if !round_open {
             leader.heartbeat(view, out);
@@ -71,7 +72,7 @@ impl Leader {
     /// Serves the reads whose round is confirmed, then starts the round for those that wait.
     pub(crate) fn serve_reads(&mut self, quorum: usize, view: View<'_>, out: &mut Out) {
         self.confirmed = self.round_answered_by(quorum, view);
-        if view.committed < self.first {
+        if view.committed < self.first && !view.config.has(Defect::ReadBeforeOwnCommit) {
             return;
         }
         while let Some(read) = self.reads.front().filter(|read| read.round <= self.confirmed) {

@@ -9,6 +9,7 @@ use quorate_smr::{
 };
 
 use crate::config::RaftConfig;
+use crate::defect::Defect;
 use crate::follower::Owed;
 use crate::leader::{Leader, Out, View};
 use crate::log::Log;
@@ -68,6 +69,12 @@ pub struct Raft {
 }
 
 impl Raft {
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> &RaftConfig {
+        &self.setup.config
+    }
+
     /// The current term.
     #[must_use]
     pub const fn term(&self) -> Term {
@@ -84,6 +91,12 @@ impl Raft {
     #[must_use]
     pub const fn committed(&self) -> Slot {
         self.committed
+    }
+
+    /// The term of the entry at `slot`, if it is held or lies right below what is held.
+    #[must_use]
+    pub fn term_at(&self, slot: Slot) -> Option<Term> {
+        self.log.term_at(slot)
     }
 
     /// The entries in memory, in order: some below the last snapshot, all above it.
@@ -159,7 +172,8 @@ impl Raft {
         let term = message.term();
         if term < self.term {
             self.answer_older_term(from, message, out);
-            return false;
+            return self.setup.config.has(Defect::StaleAcknowledgementCounted)
+                && matches!(message, Message::Appended { .. });
         }
         if message.is_from_leader() {
             return self.follow(term, from, now, out);

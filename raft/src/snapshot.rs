@@ -6,6 +6,7 @@
 
 use quorate_smr::{Effect, ReplicaId, Slot, SnapshotMeta, Time, To};
 
+use crate::defect::Defect;
 use crate::leader::Out;
 use crate::log::Log;
 use crate::message::{Message, Position};
@@ -51,7 +52,9 @@ impl Raft {
     fn journal_image(&self) -> Vec<Record> {
         let vote = Record::Vote { term: self.term, vote: self.vote };
         let base = Record::Base { position: self.log.base_position() };
-        let entries = self.log.iter_above(self.log.base()).map(|(slot, held)| Record::Entry {
+        let dropped = self.setup.config.has(Defect::CompactionDropsTail);
+        let above = if dropped { self.log.last() } else { self.log.base() };
+        let entries = self.log.iter_above(above).map(|(slot, held)| Record::Entry {
             slot,
             term: held.term,
             batch: held.batch.clone(),
@@ -86,7 +89,8 @@ impl Raft {
             self.verified = self.verified.max(position.slot);
             self.commit_upto(position.slot, out);
         }
-        let upto = position.slot;
+        let whole = self.setup.config.has(Defect::SnapshotAcknowledgesWholeLog);
+        let upto = if whole { self.log.last() } else { position.slot };
         out.send(To::One(from), Message::Appended { term: self.term, upto });
     }
 

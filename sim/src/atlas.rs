@@ -24,6 +24,8 @@ const BEYOND_PPM: u32 = 30_000;
 pub enum Loss {
     /// It lies.
     Byzantine,
+    /// It stays ill when the others are healed: slow, cut off, standing still.
+    LeftIll,
     /// It stays down when the others are healed.
     LeftDown,
     /// Its disk is damaged, emptied or not its own: it is refused at its next start.
@@ -58,7 +60,8 @@ impl Atlas {
             DiskFault::ForgetsTail => (loss.replica, Loss::LyingDisk),
             _ => (loss.replica, Loss::DiskLost),
         });
-        for (replica, loss) in byzantine.chain(down).chain(disks) {
+        let ill = plan.turbulence.left_ill.iter().map(|(replica, _)| (*replica, Loss::LeftIll));
+        for (replica, loss) in byzantine.chain(down).chain(ill).chain(disks) {
             atlas.lost.entry(replica).or_insert(loss);
         }
         atlas
@@ -68,6 +71,11 @@ impl Atlas {
     #[must_use]
     pub const fn replicas(&self) -> usize {
         self.replicas
+    }
+
+    /// Who is lost so far, in order.
+    pub fn lost(&self) -> impl Iterator<Item = u8> {
+        self.lost.keys().copied()
     }
 
     /// How many more may be lost.

@@ -15,6 +15,8 @@ use crate::dice::Dice;
 use crate::history::Wish;
 use crate::lincheck::{KvCall, KvReturn};
 use crate::plan::LoadPlan;
+use crate::surge::CLIENTS_PER_KEY;
+use crate::turbulence::Turbulence;
 
 /// A request on its way to a replica.
 #[derive(Clone, Debug)]
@@ -94,6 +96,8 @@ pub(crate) struct Client<A> {
     pub(crate) dice: Dice,
     /// Only reads, often, and anywhere.
     pub(crate) reader: bool,
+    /// When the surge ends that this client belongs to; `None` for a usual client.
+    pub(crate) surges_until: Option<u64>,
     auth: A,
     quorum: usize,
     answers: Vec<Vote>,
@@ -125,6 +129,7 @@ impl<A: ClientAuthenticator> Client<A> {
             completed_healed: 0,
             dice,
             reader: false,
+            surges_until: None,
             auth,
             quorum,
             answers: Vec::new(),
@@ -140,8 +145,13 @@ impl<A: ClientAuthenticator> Client<A> {
 
     /// Draws the next operation.
     pub(crate) fn wish(&mut self, load: &LoadPlan) -> Wish {
-        let key = self.dice.below(load.keys);
-        self.seen.resize(load.keys as usize, None);
+        let key = match self.surges_until {
+            None => self.dice.below(load.keys),
+            Some(_) => load.keys + (self.index / CLIENTS_PER_KEY) as u64,
+        };
+        if self.seen.len() <= key as usize {
+            self.seen.resize(key as usize + 1, None);
+        }
         let call = if self.reader || self.dice.chance(load.read_ppm) {
             KvCall::Get
         } else {
@@ -161,10 +171,16 @@ impl<A: ClientAuthenticator> Client<A> {
     /// A value that no one else writes, ever.
     fn fresh_value(&mut self, extra_bytes: usize) -> Vec<u8> {
         self.written += 1;
-        let mut value = vec![b'A' + self.index as u8];
+        let mut value = vec![b'A'.wrapping_add(self.index as u8)];
         value.extend_from_slice(&self.written.to_be_bytes()[1..]);
         value.resize(4 + extra_bytes, b'.');
         value
+    }
+
+    /// Draws whether a write is to be huge, and by how many bytes.
+    pub(crate) fn draw_huge(&mut self, rough: &Turbulence) -> Option<usize> {
+        let huge = self.dice.chance(rough.huge_ppm);
+        huge.then(|| 1 + self.dice.index(rough.huge_bytes))
     }
 
     /// Makes the request `payload` with the next number.

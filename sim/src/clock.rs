@@ -1,4 +1,7 @@
-//! A replica's own monotonic clock: it starts somewhere else and runs a little fast or slow.
+//! A replica's own monotonic clock: it starts somewhere else, runs a little fast or slow, and may
+//! jump forward (the machine slept, or a hypervisor held it). It never jumps backward: protocols see
+//! only this clock, and no wall clock at all, so that a wall clock that is set back cannot exist for
+//! them.
 
 use quorate_smr::Time;
 
@@ -20,6 +23,11 @@ impl Clock {
         Self { offset_ns, rate_ppm: (1_000_000 + drift).unsigned_abs() }
     }
 
+    /// The clock jumps forward by `step_ns`.
+    pub(crate) const fn step(&mut self, step_ns: u64) {
+        self.offset_ns = self.offset_ns.saturating_add(step_ns);
+    }
+
     /// What the clock shows at virtual time `now_ns`.
     #[must_use]
     pub(crate) fn local(self, now_ns: u64) -> Time {
@@ -39,6 +47,17 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_moves_the_clock_forward_and_every_alarm_closer() {
+        let mut clock = Clock::new(1_234, 13);
+        let (before, alarm) = (clock.local(1_000_000), Time(9_000_000));
+        let rings = clock.virtual_at(alarm);
+        clock.step(2_000_000);
+        assert_eq!(clock.local(1_000_000), Time(before.0 + 2_000_000));
+        assert!(clock.virtual_at(alarm) < rings);
+        assert_eq!(clock.virtual_at(Time(1_500_000)), 0, "it already rang");
+    }
 
     #[test]
     fn an_alarm_rings_at_the_first_moment_that_shows_its_time() {

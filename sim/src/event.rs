@@ -6,7 +6,9 @@ use quorate_smr::protocol::Protocol;
 use quorate_smr::{Lsn, ReplicaId, Slot, SnapshotMeta};
 
 use crate::client::{Reply, Request};
+use crate::damage::Damage;
 use crate::inspect::Sealed;
+use crate::storm::{LinkChange, Storm};
 
 /// What travels between replicas.
 #[derive(Clone)]
@@ -24,8 +26,8 @@ pub(crate) struct Parcel<P: Protocol> {
     pub(crate) content: Content<P>,
     /// Snapshot bytes that travel along.
     pub(crate) snapshot: Option<Rc<Vec<u8>>>,
-    /// The frame was changed on the way; a receiver that takes it for a message is broken.
-    pub(crate) corrupted: bool,
+    /// What was done to the frame on the way.
+    pub(crate) damage: Option<Damage>,
     /// When it was sent, in virtual time.
     pub(crate) sent_ns: u64,
 }
@@ -66,6 +68,9 @@ pub(crate) enum Event<P: Protocol> {
     AskAgain { client: usize, generation: u64 },
     Trouble(Trouble),
     Disk(DiskEvent),
+    Storm(Storm),
+    Link { from: usize, to: usize, change: LinkChange },
+    Free { node: usize, incarnation: u32 },
     Restart { node: usize, incarnation: u32 },
     Resume { node: usize, pause: u64 },
     Mend { partition: u64 },

@@ -53,6 +53,36 @@ faults! {
     PartialPartition = "partition, partial",
     /// Messages were lost at a cut link.
     Cut = "message at a cut link",
+    /// A frame arrived cut short.
+    FrameCut = "frame cut short",
+    /// A frame named another cluster.
+    WrongCluster = "frame of another cluster",
+    /// A frame named another sender than the one whose connection it came through.
+    WrongSender = "frame under another sender's name",
+    /// A message took a link that is slower than the others.
+    SlowLink = "message over a slow link",
+    /// A link held its messages and let them go at once.
+    Clog = "link clogged",
+    /// A message was held at a clogged link.
+    ClogHeld = "message held at a clogged link",
+    /// A message found the queue of a clogged link full.
+    ClogOverflow = "message dropped at a clogged link",
+    /// Links were stopped one by one and restored in another order.
+    Swizzle = "links stopped one by one",
+    /// A link went down and up several times.
+    Flap = "link flapped",
+    /// Everybody was left with a link to one replica only, which is not the leader.
+    QuorumLoss = "graph: quorum loss",
+    /// As a quorum loss, with the leader cut off.
+    ConstrainedElection = "graph: constrained election",
+    /// The replicas were left as a chain.
+    Chained = "graph: chained",
+    /// The leader could send and not hear.
+    LeaderDeaf = "graph: leader hears nobody",
+    /// The leader could hear and not send.
+    LeaderVoiceless = "graph: leader heard by nobody",
+    /// Two replicas were left with one neighbour each.
+    FiveNodes = "graph: two with one neighbour each",
     /// A replica lost its memory and came back from its journal.
     Crash = "crash",
     /// A crash between two effects of one step.
@@ -97,6 +127,22 @@ faults! {
     OldClock = "old clock after a pause",
     /// A replica's clock runs fast or slow.
     Drift = "clock drift",
+    /// A replica's clock jumped forward.
+    ClockStep = "clock step",
+    /// The leader stood still for several election timeouts and went on with its old clock.
+    LeaderPause = "leader paused for long",
+    /// Additional clients asked without a pause.
+    Surge = "load: surge of clients",
+    /// A client wrote a value far larger than usual.
+    HugeCommand = "load: huge command",
+    /// An input waited in a busy replica's inbox.
+    Busy = "load: input waited",
+    /// An input found the inbox full: a message was dropped, or a request refused.
+    InboxFull = "load: inbox full",
+    /// A replica was slower than the others.
+    SlowReplica = "slow replica",
+    /// A replica stayed ill when the others were healed.
+    LeftIll = "left ill after healing",
     /// The state machine lagged behind the commits.
     SlowApply = "slow state machine",
     /// A new leader crashed or was cut off soon after its election.
@@ -207,6 +253,11 @@ impl Faults {
     /// Counts what follows from another fault, or from what the plan says about a replica.
     pub(crate) const fn note(&mut self, kind: FaultKind) {
         self.counts.add(kind);
+    }
+
+    /// How often `kind` took place.
+    pub(crate) const fn count(&self, kind: FaultKind) -> u64 {
+        self.counts.of(kind)
     }
 
     /// How often each kind took place, and how often each was drawn by the dice.

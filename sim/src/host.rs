@@ -3,9 +3,9 @@
 use std::hash::Hash;
 
 use quorate_smr::auth::Authenticator;
-use quorate_smr::protocol::{Effect, Input, Refused, Release, Status, To};
+use quorate_smr::protocol::{Effect, Input, Refused, Status, To};
 use quorate_smr::session::ReplyStatus;
-use quorate_smr::{Batch, ClientId, Effects, Lsn, RequestSeq, Role, Slot, Time};
+use quorate_smr::{Batch, ClientId, Effects, Lsn, Reason, RequestSeq, Role, Slot, Time};
 
 use crate::client::{Answer, Reply, reply_bytes};
 use crate::disk::Step;
@@ -13,9 +13,12 @@ use crate::event::Event;
 use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
-use crate::invariants::{self, check_bounded, check_complete, check_promise};
+use crate::invariants::{
+    self, check_bounded, check_buffer, check_complete, check_host, check_own_epoch,
+};
 use crate::trace::Mark;
 use crate::violation::{Check, broken};
+use crate::witness;
 use crate::world::{Phase, World};
 
 /// Ticks that a replica may ask for at one moment of virtual time.
@@ -78,11 +81,10 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut node.running else { return Ok(()) };
         match effect {
             Effect::Send { to, message, release } => {
-                if release == Release::Durable && honest {
-                    let memory = memory.get_or_insert_with(|| running.protocol.memory());
-                    let (after, durable) = (running.gate.appended(), running.gate.durable());
-                    node.told.offer(memory.clone(), after, durable);
+                if honest {
+                    self.check_message(index, &message, release, memory)?;
                 }
+                let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
                 if let Some((to, message)) = running.gate.offer(to, message, release) {
                     self.transmit(index, to, message, None)?;
                 }
@@ -124,6 +126,9 @@ impl<P: Inspect> World<P> {
                 Ok(())
             }
             Effect::Refused { request, reason } => {
+                if reason == Reason::Busy {
+                    self.counters.refused_busy += 1;
+                }
                 match request {
                     Refused::Proposal(batch) => self.refuse_batch(index, &batch, reason),
                     Refused::Read(id) => {
@@ -159,19 +164,6 @@ impl<P: Inspect> World<P> {
         }
     }
 
-    fn check_entries(&mut self, index: usize, record: &P::Record) -> Check {
-        let node = &mut self.nodes[index];
-        let id = node.id;
-        let mut found = check_promise::<P>(id, &mut node.promised, record);
-        let (entries, ledger) = (&mut self.book.entries, &self.book.ledger);
-        P::entries(record, &mut |entry| {
-            if found.is_ok() {
-                found = entries.wrote(id, entry, ledger);
-            }
-        });
-        found
-    }
-
     /// Checks what a step changed.
     fn after_step(&mut self, index: usize) -> Check {
         let node = &mut self.nodes[index];
@@ -191,6 +183,13 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         running.progress.advance(status, running.executor.applied())?;
         check_bounded(&status)?;
+        check_host(&status, running, self.clients.len())?;
+        if let Some((name, held, max)) = running.protocol.buffers() {
+            check_buffer(status.replica, name, held, max)?;
+        }
+        if P::CHAINED_LOG {
+            check_own_epoch(&running.protocol, &before, &status)?;
+        }
         if P::SOLE_LEADER {
             self.book.leaders.reported(&status)?;
         }
@@ -209,6 +208,9 @@ impl<P: Inspect> World<P> {
         if let Some(running) = &mut node.running {
             let lsn = running.gate.step();
             assert_eq!(lsn, node.disk.appended(), "gate and disk count the same steps");
+        }
+        if self.crashes_at_this_write(index) {
+            return self.crash(index, FaultKind::CrashWithinStep);
         }
         Ok(())
     }
@@ -230,6 +232,10 @@ impl<P: Inspect> World<P> {
         {
             takes += self.disk_dice.below(plan.slow_ns);
         }
+        if let Some(slow) = self.plan.turbulence.slow_replica.filter(|_| self.is_slow(index)) {
+            takes += slow.sync_ns;
+        }
+        let node = &self.nodes[index];
         let (incarnation, upto) = (node.incarnation, node.disk.appended());
         self.queue.push(self.now_ns + takes, Event::Synced { node: index, incarnation, upto });
     }
@@ -253,11 +259,12 @@ impl<P: Inspect> World<P> {
             // A failed sync is final: the journal is poisoned, the replica stops.
             return self.crash(index, FaultKind::SyncError);
         }
+        let choice = P::choice(&self.config, self.replicas);
         let node = &mut self.nodes[index];
         let (id, honest, mut said) = (node.id, node.is_honest(), Ok(()));
         node.disk.sync(upto, |record| {
-            if let Some(entry) = P::said(record).filter(|_| honest && said.is_ok()) {
-                said = self.book.entries.says(id, entry);
+            if honest && said.is_ok() {
+                said = witness::check_durable::<P>(&mut self.book, id, record, choice);
             }
         });
         said?;
@@ -316,17 +323,20 @@ impl<P: Inspect> World<P> {
             self.book.ledger.commit(node.id, running.committed, slot, &batch, epoch)?;
         }
         running.committed = slot;
+        running.to_apply_bytes += batch.len();
         running.to_apply.push_back((slot, batch));
         let incarnation = node.incarnation;
+        let slow = self.plan.turbulence.slow_replica.filter(|_| self.is_slow(index));
+        let lag_ns = self.plan.apply_lag_ns + slow.map_or(0, |slow| slow.apply_ns);
         self.note_at(index, Mark::Committed(slot), || format!("commits {slot}"));
-        if self.plan.apply_lag_ns == 0 {
+        if lag_ns == 0 {
             return self.apply(index);
         }
         let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         if !running.apply_scheduled {
             running.apply_scheduled = true;
             self.faults.note(FaultKind::SlowApply);
-            let at = self.now_ns + self.host_dice.long_tail(self.plan.apply_lag_ns);
+            let at = self.now_ns + self.host_dice.long_tail(lag_ns);
             self.queue.push(at, Event::Apply { node: index, incarnation });
         }
         Ok(())
@@ -346,6 +356,9 @@ impl<P: Inspect> World<P> {
         while let Some((slot, batch)) =
             self.nodes[index].running.as_mut().and_then(|running| running.to_apply.pop_front())
         {
+            if let Some(running) = &mut self.nodes[index].running {
+                running.to_apply_bytes -= batch.len();
+            }
             self.apply_slot(index, slot, &batch)?;
             self.take_snapshots(index)?;
         }

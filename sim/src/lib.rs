@@ -23,11 +23,14 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`plan`] | what one run is made of; the swarm |
+//! | [`turbulence`], [`graphs`] | its rougher part; graphs of partial connectivity |
 //! | [`invariants`] | what must always hold, one file each |
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
 //! | [`atlas`] | which replicas a run may lose for good |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
+//! | [`door`] | what a replica refuses before its protocol sees it |
 //! | [`lincheck`] | the linearizability checker |
+//! | [`scene`] | scripted runs: named scenarios, step by step |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
 
 #![forbid(unsafe_code)]
@@ -35,17 +38,22 @@
 pub mod atlas;
 pub mod byzantine;
 pub mod campaign;
+pub mod chart;
 mod client;
 mod clock;
+mod damage;
 pub mod dice;
 mod disk;
 mod disk_faults;
+pub mod door;
 mod durability;
 mod event;
 pub mod fault;
 mod fold;
+pub mod graphs;
 mod history;
 mod host;
+mod inbox;
 pub mod inspect;
 pub mod invariants;
 mod lifecycle;
@@ -58,16 +66,22 @@ mod outcome;
 pub mod plan;
 mod queue;
 pub mod registry;
+pub mod scene;
 mod service;
 mod snapshots;
+mod storm;
+mod surge;
 pub mod trace;
 mod traffic;
+pub mod turbulence;
 mod violation;
+mod witness;
 mod world;
 
 pub use fault::{FaultCounts, FaultId, FaultKind};
 pub use inspect::Inspect;
-pub use options::{Adjust, Options};
+pub use options::{Adjust, Options, Tamper};
 pub use outcome::{Outcome, simulate, simulate_told, simulate_traced};
 pub use plan::Plan;
+pub use scene::Scene;
 pub use violation::Violation;

@@ -26,9 +26,13 @@ impl<P: Inspect> World<P> {
         let load = &self.plan.load;
         let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
         let fixed = P::reply_quorum(self.replicas) > 1;
-        let clients: Vec<_> = (1..=load.clients as u64).filter(|_| fixed).map(ClientId).collect();
+        let clients: Vec<_> =
+            (1..=self.clients_planned() as u64).filter(|_| fixed).map(ClientId).collect();
         let node = &mut self.nodes[index];
         let mut executor = Executor::new(KvStore::default(), limits, &clients);
+        if let Some(tamper) = &self.tamper {
+            tamper(node.id, &mut executor);
+        }
         if let Some((meta, image)) = &node.disk.snapshot {
             let restored = executor.restore(image);
             if restored != Ok(*meta) {
@@ -52,6 +56,7 @@ impl<P: Inspect> World<P> {
             .map_err(|error| broken(invariants::RECOVERS, format!("{id}: {error}")))?;
         if node.is_honest() {
             node.told.recovered(node.id, &protocol)?;
+            node.acknowledged.recovered(node.id, &protocol)?;
         }
         node.promised = P::promise_of(&protocol.memory());
         let running = Running::new(protocol, executor, node.disk.snapshot.as_ref(), &node.setup);
@@ -82,8 +87,11 @@ impl<P: Inspect> World<P> {
         }
         self.faults.note(kind);
         let node = &mut self.nodes[index];
-        let drawn = self.nemesis_dice.index(node.disk.pending() + 1);
-        let (kept, cut) = left.unwrap_or((drawn, Cut::Drawn));
+        let scripted = self.script.as_mut().and_then(|script| script.crash_keeps.take());
+        let scripted = scripted.map(|kept| (kept, Cut::Drawn));
+        let (kept, cut) = left
+            .or(scripted)
+            .unwrap_or_else(|| (self.nemesis_dice.index(node.disk.pending() + 1), Cut::Drawn));
         let loss = node.disk.crash(kept, cut, &mut self.disk_fault_dice, |record| {
             // The record that was being written when the power went: its frame is cut short.
             let (setup, mut frame) = (&node.setup, Vec::new());

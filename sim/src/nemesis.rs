@@ -139,17 +139,23 @@ impl<P: Inspect> World<P> {
         if self.nodes[victim].paused.is_some() || !self.faults.strikes(FaultKind::Pause) {
             return;
         }
+        let length = self.nemesis_dice.long_tail(self.plan.nemesis.pause.length_ns);
+        let old_clock = self.nemesis_dice.chance(OLD_CLOCK_PPM);
+        self.stand_still(victim, length, old_clock);
+    }
+
+    /// Lets a process stand still for `length_ns`, and go on with its old clock or not.
+    pub(crate) fn stand_still(&mut self, victim: usize, length_ns: u64, old_clock: bool) {
         self.pauses += 1;
         let pause = self.pauses;
-        let length = self.nemesis_dice.long_tail(self.plan.nemesis.pause.length_ns);
         let node = &mut self.nodes[victim];
         node.paused = Some(Vec::new());
         node.pause = pause;
-        if self.nemesis_dice.chance(OLD_CLOCK_PPM) {
+        if old_clock {
             node.old_clock = Some(node.clock.local(self.now_ns));
         }
         self.note_at(victim, Mark::Paused, || "stands still".into());
-        self.queue.push(self.now_ns + length, Event::Resume { node: victim, pause });
+        self.queue.push(self.now_ns + length_ns, Event::Resume { node: victim, pause });
     }
 
     pub(crate) fn resume(&mut self, index: usize, pause: u64) {

@@ -18,25 +18,21 @@ use crate::clock::Clock;
 use crate::disk::{Disk, Image};
 use crate::event::Event;
 use crate::fault::FaultKind;
-use crate::inspect::{Inspect, Sealed};
-use crate::invariants::{Progress, Told};
+use crate::inbox::Inbox;
+use crate::inspect::Inspect;
+use crate::invariants::{Acknowledgements, Progress, Told};
 use crate::plan::CrashPoint;
 
 /// Arrived snapshots that a node keeps until its replica asks for one.
 pub(crate) const ARRIVED_MAX: usize = 4;
+/// Requests that wait at a node to become a batch.
+pub(crate) const BATCH_REQUESTS_MAX: usize = 256;
+/// Reads that wait at a node.
+pub(crate) const READS_MAX: usize = 256;
+/// Messages that wait at a node for its disk.
+pub(crate) const GATE_MESSAGES_MAX: usize = 16_384;
 /// Old messages that a replaying Byzantine node keeps.
 pub(crate) const REPLAYS_MAX: usize = 32;
-
-/// Costly messages whose opening a node remembers.
-pub(crate) const OPENED_MAX: usize = 64;
-
-/// A message that was opened.
-pub(crate) struct Opened<P: Protocol> {
-    pub(crate) hash: u64,
-    pub(crate) from: ReplicaId,
-    pub(crate) sealed: Sealed<P>,
-    pub(crate) message: P::Message,
-}
 
 /// A process that hosts one replica.
 pub(crate) struct Node<P: Inspect> {
@@ -46,6 +42,8 @@ pub(crate) struct Node<P: Inspect> {
     pub(crate) clock: Clock,
     pub(crate) disk: Disk<P::Record>,
     pub(crate) told: Told<P>,
+    /// The log entries that it acknowledged.
+    pub(crate) acknowledged: Acknowledgements,
     /// The highest ballot that it asked its disk to remember.
     pub(crate) promised: u64,
     pub(crate) byzantine: Option<Behaviour>,
@@ -76,8 +74,6 @@ pub(crate) struct Node<P: Inspect> {
     pub(crate) crash_after_effects: Option<u32>,
     /// What a Byzantine node vouched for against better knowledge.
     pub(crate) lies: crate::inspect::Told,
-    /// Messages that were costly to open, with what came of it.
-    pub(crate) opened: VecDeque<Opened<P>>,
     /// Crash instead of finishing the next sync.
     pub(crate) crash_within_sync: bool,
     /// A Byzantine node's own old messages, and the last batch that it was asked to propose.
@@ -122,6 +118,7 @@ pub(crate) struct Running<P: Protocol + Inspect> {
     /// The last slot that the protocol committed.
     pub(crate) committed: Slot,
     pub(crate) to_apply: VecDeque<(Slot, Batch)>,
+    pub(crate) to_apply_bytes: usize,
     pub(crate) apply_scheduled: bool,
     pub(crate) snapshots: BTreeMap<Slot, Image>,
     pub(crate) arrived: VecDeque<Image>,
@@ -129,7 +126,11 @@ pub(crate) struct Running<P: Protocol + Inspect> {
     pub(crate) next_read: u64,
     pub(crate) reads: BTreeMap<ReadId, ReadWait>,
     pub(crate) ready_reads: BTreeMap<(Slot, ReadId), ReadWait>,
+    /// Requests that wait to become a batch, and their bytes.
     pub(crate) inbox: Vec<Request>,
+    pub(crate) inbox_bytes: usize,
+    /// What waits while the replica is busy.
+    pub(crate) lanes: Inbox<Event<P>>,
     pub(crate) flush_scheduled: bool,
     pub(crate) builder: BatchBuilder,
     /// Which client waits here for the answer to which request.
@@ -152,6 +153,7 @@ impl<P: Inspect> Running<P> {
             executor,
             committed: applied,
             to_apply: VecDeque::new(),
+            to_apply_bytes: 0,
             apply_scheduled: false,
             snapshots,
             arrived: VecDeque::new(),
@@ -160,6 +162,8 @@ impl<P: Inspect> Running<P> {
             reads: BTreeMap::new(),
             ready_reads: BTreeMap::new(),
             inbox: Vec::new(),
+            inbox_bytes: 0,
+            lanes: Inbox::default(),
             flush_scheduled: false,
             builder: BatchBuilder::new(setup.group),
             waiting: BTreeMap::new(),

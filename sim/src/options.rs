@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use quorate_smr::ReplicaId;
+use quorate_smr::executor::Executor;
+use quorate_smr::kv::KvStore;
 use quorate_smr::protocol::Protocol;
 
 use crate::fault::FaultId;
@@ -10,6 +13,9 @@ use crate::plan::Plan;
 
 /// Changes a configuration or a plan that was drawn.
 pub type Adjust<C> = Arc<dyn Fn(&mut C) + Send + Sync>;
+
+/// Changes the executor of a replica.
+pub type Tamper = Arc<dyn Fn(ReplicaId, &mut Executor<KvStore>) + Send + Sync>;
 
 /// How runs are made. [`Options::new`] gives the swarm.
 #[derive(Clone)]
@@ -24,6 +30,8 @@ pub struct Options<P: Protocol> {
     pub config: Option<P::Config>,
     /// Applied to the configuration, drawn or given (a planted defect, for example).
     pub adjust: Option<Adjust<P::Config>>,
+    /// Applied to the executor of each replica whenever it starts (a planted defect, for example).
+    pub tamper: Option<Tamper>,
     /// Whether drawn plans may make replicas Byzantine, where the protocol tolerates them.
     pub byzantine: bool,
     /// Whether the bytes of messages are counted (costs an encoding each).
@@ -46,6 +54,7 @@ impl<P: Protocol> Options<P> {
             sharpen: None,
             config: None,
             adjust: None,
+            tamper: None,
             byzantine: true,
             count_bytes: false,
             hash_messages: false,

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
+use crate::door::Refusals;
 use crate::fault::FaultCounts;
 use crate::inspect::Inspect;
 use crate::invariants;
@@ -32,6 +33,12 @@ pub struct Outcome {
     pub message_bytes: u64,
     /// Frames, messages and requests that were refused before they reached a protocol.
     pub refused_at_the_edge: u64,
+    /// Those of frames and messages, by reason.
+    pub refusals: Refusals,
+    /// Requests that reached a replica.
+    pub requests: u64,
+    /// Requests refused because a window or a buffer was full: back-pressure.
+    pub refused_busy: u64,
     /// Slots decided.
     pub slots: u64,
     /// Epochs that had a leader.
@@ -109,21 +116,26 @@ fn catch_quietly() {
 }
 
 fn run<P: Inspect>(options: &Options<P>, seed: u64, trace: Option<TraceSink>) -> Outcome {
-    catch_quietly();
     let mut world = World::new(options, seed, trace);
-    PANIC.set(Some(String::new()));
-    let ran = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
-    let panicked = PANIC.take();
-    let violation = match ran {
+    let violation = match caught(|| world.run()) {
         Ok(result) => result.err(),
-        Err(_) => Some(Violation {
+        Err(detail) => Some(Violation {
             invariant: invariants::NO_PANIC,
-            detail: panicked.unwrap_or_default(),
+            detail,
             at_ns: world.now_ns,
             step: world.counters.steps,
         }),
     };
     conclude(world, violation)
+}
+
+/// Does `act`; the words of a broken assertion within it, if one broke.
+pub(crate) fn caught<R>(act: impl FnOnce() -> R) -> Result<R, String> {
+    catch_quietly();
+    PANIC.set(Some(String::new()));
+    let done = panic::catch_unwind(AssertUnwindSafe(act));
+    let panicked = PANIC.take();
+    done.map_err(|_| panicked.unwrap_or_default())
 }
 
 fn conclude<P: Inspect>(world: World<P>, violation: Option<Violation>) -> Outcome {
@@ -137,6 +149,9 @@ fn conclude<P: Inspect>(world: World<P>, violation: Option<Violation>) -> Outcom
         messages: world.counters.messages,
         message_bytes: world.counters.message_bytes,
         refused_at_the_edge: world.counters.refused_at_the_edge,
+        refusals: world.counters.refusals,
+        requests: world.counters.requests,
+        refused_busy: world.counters.refused_busy,
         slots: world.book.ledger.last().0,
         leaders: world.book.leaders.count(),
         latencies_ns: world.counters.latencies_ns,

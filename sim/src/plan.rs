@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::atlas::{Atlas, Loss};
 use crate::byzantine::Behaviour;
 use crate::dice::Dice;
+use crate::turbulence::Turbulence;
 
 pub use crate::durability::{CrashPoint, Cut, DiskFault, DiskLoss, DurabilityPlan};
 
@@ -147,6 +148,8 @@ pub struct Plan {
     pub durability: DurabilityPlan,
     /// Processes, links, clocks.
     pub nemesis: NemesisPlan,
+    /// Rougher faults of links, clocks and load, and who stays ill.
+    pub turbulence: Turbulence,
     /// Time between a commit and its application (mean, long tail), in nanoseconds.
     pub apply_lag_ns: u64,
     /// The clients.
@@ -198,6 +201,7 @@ impl Plan {
                 hunt_ns: 0,
                 drift_ppm: 0,
             },
+            turbulence: Turbulence::none(),
             apply_lag_ns: 0,
             load: LoadPlan {
                 clients: 4,
@@ -252,12 +256,27 @@ impl Plan {
                 plan.left_down.push(down);
             }
         }
+        plan.draw_turbulence(seed, &mut atlas);
         plan.durability = DurabilityPlan::draw(seed, &mut atlas, byzantine);
         plan.left_down.extend(atlas.go_beyond(seed));
         plan
     }
+
+    fn draw_turbulence(&mut self, seed: u64, atlas: &mut Atlas) {
+        let faulty: Vec<u8> = atlas.lost().collect();
+        let (replicas, left) = (atlas.replicas(), atlas.spare());
+        self.turbulence = Turbulence::draw(seed, replicas, left, &faulty, self.network.frames);
+        for (replica, _) in &self.turbulence.left_ill {
+            atlas.lose(*replica, Loss::LeftIll);
+        }
+        if self.turbulence.surge.is_on() {
+            self.load.sessions_max = self.load.sessions_max.max(SURGE_SESSIONS_MAX);
+        }
+    }
 }
 
+/// Sessions in a run with surges, so that surging clients do not expire one another's sessions.
+const SURGE_SESSIONS_MAX: usize = 64;
 /// What a plan that was written down does not say is quiet.
 impl Default for Plan {
     fn default() -> Self {
@@ -379,9 +398,15 @@ mod tests {
     fn a_plan_loses_no_replica_twice() {
         for seed in 0..2000 {
             let plan = Plan::swarm(seed, 7, 2, true);
-            for (replica, _) in &plan.byzantine {
-                assert!(!plan.left_down.contains(replica), "seed {seed}");
-            }
+            let ill = plan.turbulence.left_ill.iter();
+            let mut faulty: Vec<u8> =
+                ill.map(|(replica, _)| *replica).chain(plan.left_down.clone()).collect();
+            faulty.extend(plan.byzantine.iter().map(|(replica, _)| *replica));
+            faulty.extend(plan.durability.losses.iter().map(|loss| loss.replica));
+            let count = faulty.len();
+            faulty.sort_unstable();
+            faulty.dedup();
+            assert_eq!(faulty.len(), count, "seed {seed}: nobody is counted twice");
         }
     }
 

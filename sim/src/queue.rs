@@ -33,6 +33,11 @@ impl<E> EventQueue<E> {
         self.made += 1;
     }
 
+    /// When the next event happens.
+    pub(crate) fn next_at(&self) -> Option<u64> {
+        self.heap.peek().map(|Reverse((at_ns, _, _))| *at_ns)
+    }
+
     /// Takes the next event with its time.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 //! Requests of clients, at the replica and at the client.
 
 use quorate_smr::auth::Authenticator;
+use quorate_smr::batch::BATCH_HEADER_BYTES;
 use quorate_smr::protocol::{Input, Reads};
 use quorate_smr::session::ReplyStatus;
 use quorate_smr::{Batch, ClientId, Command, ReadId, Reason, RequestSeq};
@@ -11,7 +12,8 @@ use crate::fault::FaultKind;
 use crate::history::{decode_answer, label_of_answer};
 use crate::inspect::Inspect;
 use crate::invariants;
-use crate::node::ReadWait;
+use crate::lincheck::KvCall;
+use crate::node::{BATCH_REQUESTS_MAX, READS_MAX, ReadWait};
 use crate::plan::MS;
 use crate::trace::{Happening, Mark};
 use crate::violation::{Check, broken};
@@ -22,6 +24,8 @@ const REFUSED_WAIT_NS: (u64, u64) = (2 * MS, 40 * MS);
 
 /// How many more requests a client makes that only reads.
 const READER_SHARE: u64 = 4;
+/// How often a client is told that a replica is busy before it asks another one.
+const BUSY_ATTEMPTS: u32 = 16;
 /// How often a client doubles its patience.
 const BACKOFF_DOUBLINGS_MAX: u32 = 3;
 
@@ -37,7 +41,12 @@ impl<P: Inspect> World<P> {
         self.note_at(index, Mark::Request, || format!("is asked by client {client}, {seq}"));
         let node = &mut self.nodes[index];
         let Some(running) = &mut node.running else { return Ok(()) };
+        self.counters.requests += 1;
         if request.indexed_read {
+            if running.reads.len() + running.ready_reads.len() >= READS_MAX {
+                self.refuse_busy(index, request.client, request.seq);
+                return Ok(());
+            }
             let id = ReadId(running.next_read);
             running.next_read += 1;
             let wait =
@@ -51,8 +60,19 @@ impl<P: Inspect> World<P> {
             self.counters.refused_at_the_edge += 1;
             return Ok(());
         }
+        let bytes = command.encoded_bytes();
+        let bytes_max = P::batch_bytes_max(&self.config) - BATCH_HEADER_BYTES;
+        let is_full = running.inbox.len() >= BATCH_REQUESTS_MAX
+            || !running.inbox.is_empty() && running.inbox_bytes + bytes > bytes_max;
+        if is_full {
+            self.refuse_busy(index, request.client, request.seq);
+            return Ok(());
+        }
+        // A client waits for one answer at a time; what it waited for before was given up.
+        running.waiting.retain(|_, client| *client != request.client);
         running.waiting.insert((request.id, request.seq), request.client);
         running.inbox.push(request);
+        running.inbox_bytes += bytes;
         if self.plan.load.linger_ns == 0 {
             let incarnation = node.incarnation;
             return self.flush(index, incarnation);
@@ -74,6 +94,7 @@ impl<P: Inspect> World<P> {
             return Ok(());
         }
         running.flush_scheduled = false;
+        running.inbox_bytes = 0;
         for request in running.inbox.drain(..) {
             let (payload, auth) = (request.payload.as_slice(), request.proof.as_slice());
             let command = Command { client: request.id, seq: request.seq, payload, auth };
@@ -141,6 +162,7 @@ impl<P: Inspect> World<P> {
 
     fn next_request(&mut self, index: usize) {
         let enough = match self.phase {
+            _ if let Some(enough) = self.surged_enough(index) => enough,
             Phase::Faults => {
                 let share = if self.clients[index].reader { READER_SHARE } else { 1 };
                 self.clients[index].completed >= self.plan.load.requests * share
@@ -162,7 +184,13 @@ impl<P: Inspect> World<P> {
             client.doing = Doing::Opening;
             self.book.issued.issue(request.id, request.seq, &request.payload);
         } else {
-            let wish = client.wish(&self.plan.load);
+            let mut wish = client.wish(&self.plan.load);
+            if let KvCall::Put(value) = &mut wish.call
+                && let Some(bytes) = client.draw_huge(&self.plan.turbulence)
+                && self.faults.strikes(FaultKind::HugeCommand)
+            {
+                value.resize(value.len() + bytes, b'.');
+            }
             let ordered = client.dice.chance(self.plan.load.ordered_read_ppm);
             let indexed_read = wish.is_read() && !ordered && P::READS == Reads::Indexed;
             let request = client.prepare(wish.encode(), indexed_read);
@@ -215,7 +243,7 @@ impl<P: Inspect> World<P> {
         self.arm_client(index, wait);
     }
 
-    fn send_request(&mut self, node: usize, request: &Request) {
+    pub(crate) fn send_request(&mut self, node: usize, request: &Request) {
         let twice = self.phase == Phase::Faults
             && self.host_dice.chance(self.plan.network.duplicate_ppm)
             && self.faults.strikes(FaultKind::Duplicate);
@@ -278,6 +306,10 @@ impl<P: Inspect> World<P> {
                 client.guess = usize::from(leader.0) % replicas;
             }
             Reason::NotLeader { .. } => client.guess = (from + 1) % replicas,
+            // A deposed leader that does not know it may be busy for ever.
+            Reason::Busy if client.attempts.is_multiple_of(BUSY_ATTEMPTS) => {
+                client.guess = (from + 1) % replicas;
+            }
             Reason::Busy | Reason::Invalid => {}
             Reason::Unsupported => {
                 if let Doing::Asking { wish, indexed_read, .. } = &mut client.doing {
@@ -350,7 +382,7 @@ impl<P: Inspect> World<P> {
         Ok(())
     }
 
-    fn finish(&mut self, index: usize, answered: bool) {
+    pub(crate) fn finish(&mut self, index: usize, answered: bool) {
         let healed = self.phase != Phase::Faults;
         let think = self.plan.load.think_ns;
         let client = &mut self.clients[index];
@@ -359,6 +391,7 @@ impl<P: Inspect> World<P> {
         client.completed += 1;
         client.completed_healed += u64::from(answered && healed);
         let think = if client.reader { think / READER_SHARE } else { think };
+        let think = if client.surges_until.is_some() { 0 } else { think };
         let wait = if think > 0 { client.dice.long_tail(think) } else { 0 };
         self.arm_client(index, wait);
     }

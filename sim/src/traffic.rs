@@ -10,15 +10,17 @@ use quorate_smr::protocol::{Input, To};
 use quorate_smr::{Batch, ReplicaId, wire};
 
 use crate::byzantine::{Behaviour, forge};
+use crate::damage::Damage;
+use crate::door::{check_peer, open_frame};
 use crate::event::{Content, Event, Parcel};
 use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::{Inspect, Sealed};
 use crate::invariants;
-use crate::node::{OPENED_MAX, Opened, REPLAYS_MAX};
+use crate::node::REPLAYS_MAX;
 use crate::plan::MS;
 use crate::trace::{Happening, Mark};
-use crate::violation::{Check, broken};
+use crate::violation::{Check, Violation, broken};
 use crate::world::{Phase, World};
 
 /// How long a Byzantine replica treats the same peers in the same way, in nanoseconds.
@@ -87,7 +89,7 @@ impl<P: Inspect> World<P> {
             Content::Sealed(sealed)
         };
         let sent_ns = self.now_ns;
-        let parcel = Parcel { from, content, snapshot: image, corrupted: false, sent_ns };
+        let parcel = Parcel { from, content, snapshot: image, damage: None, sent_ns };
         for receiver in receivers.iter() {
             self.counters.message_bytes += bytes as u64;
             self.send_parcel(index, receiver, parcel.clone(), bytes);
@@ -133,9 +135,9 @@ impl<P: Inspect> World<P> {
             };
             if let Content::Frame(frame) = &mut parcel.content {
                 let mut changed = frame.as_ref().clone();
-                if self.network.corrupt(&mut changed, &mut self.faults) {
+                parcel.damage = self.network.damage(&mut changed, &mut self.faults);
+                if parcel.damage.is_some() {
                     *frame = Rc::new(changed);
-                    parcel.corrupted = true;
                 }
             }
             let at = now + later + delay;
@@ -235,22 +237,9 @@ impl<P: Inspect> World<P> {
         if node.running.is_none() {
             return Ok(());
         }
-        let sealed = match parcel.content {
-            Content::Sealed(sealed) => sealed,
-            Content::Frame(frame) => match wire::decode(&frame, node.setup.cluster) {
-                Ok(_) if parcel.corrupted => {
-                    let detail = format!("{} took a corrupted frame for a message", node.id);
-                    return Err(broken(invariants::CORRUPTION_REFUSED, detail));
-                }
-                Ok((header, sealed)) if header.from == parcel.from => sealed,
-                _ => {
-                    self.refuse(index, parcel.from);
-                    return Ok(());
-                }
-            },
-        };
-        let Some(message) = self.open(index, parcel.from, sealed) else {
-            self.refuse(index, parcel.from);
+        let Some(message) =
+            self.open_at_the_door(index, parcel.from, parcel.content, parcel.damage)?
+        else {
             return Ok(());
         };
         if self.hash_messages {
@@ -272,33 +261,33 @@ impl<P: Inspect> World<P> {
         self.handle(index, Input::SnapshotArrived { from, message, snapshot })
     }
 
-    fn refuse(&mut self, index: usize, from: ReplicaId) {
-        self.counters.refused_at_the_edge += 1;
-        self.note_at(index, Mark::Noted, || format!("refuses a message of {from}"));
-    }
-
-    /// Checks a message's proof; the result for a costly one is remembered for retransmissions.
-    fn open(&mut self, index: usize, from: ReplicaId, sealed: Sealed<P>) -> Option<P::Message> {
-        let node = &mut self.nodes[index];
-        if !P::is_costly(&sealed) {
-            return node.auth.open(from, sealed).ok();
+    /// Checks what arrives; `None` when it is refused, which is counted.
+    fn open_at_the_door(
+        &mut self,
+        index: usize,
+        from: ReplicaId,
+        content: Content<P>,
+        damage: Option<Damage>,
+    ) -> Result<Option<P::Message>, Box<Violation>> {
+        let node = &self.nodes[index];
+        let (id, setup) = (node.id, &node.setup);
+        let opened = check_peer(setup, from).and_then(|()| match content {
+            Content::Sealed(sealed) => Ok(sealed),
+            Content::Frame(frame) => open_frame::<P>(&frame, from, setup),
+        });
+        if opened.is_ok() && damage.is_some() {
+            let detail = format!("{id} took a damaged frame for a message: {damage:?}");
+            return Err(broken(invariants::CORRUPTION_REFUSED, detail));
         }
-        let mut fold = Fold::default();
-        sealed.hash(&mut fold);
-        let hash = fold.value();
-        let known = node
-            .opened
-            .iter()
-            .find(|known| known.hash == hash && known.from == from && known.sealed == sealed);
-        if let Some(known) = known {
-            return Some(known.message.clone());
+        match opened.and_then(|sealed| Ok(node.auth.open(from, sealed)?)) {
+            Ok(message) => Ok(Some(message)),
+            Err(error) => {
+                self.counters.refused_at_the_edge += 1;
+                self.counters.refusals.count(&error);
+                self.note_at(index, Mark::Noted, || format!("refuses what {from} sent: {error}"));
+                Ok(None)
+            }
         }
-        let message = node.auth.open(from, sealed.clone()).ok()?;
-        node.opened.push_back(Opened { hash, from, sealed, message: message.clone() });
-        if node.opened.len() > OPENED_MAX {
-            node.opened.pop_front();
-        }
-        Some(message)
     }
 
     /// The delay of a message between a client and a replica; `None` when it is lost.

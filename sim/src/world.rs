@@ -16,19 +16,22 @@ use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::disk_faults::PART_DISK_FAULTS;
+use crate::door::Refusals;
 use crate::event::{Event, Trouble};
 use crate::fault::{FaultKind, Faults};
 use crate::fold::Fold;
 use crate::history::History;
 use crate::inspect::Inspect;
-use crate::invariants::{self, Book, Told};
+use crate::invariants::{self, Acknowledgements, Book, Told};
 use crate::lincheck::{KvVerdict, Limits, check_kv};
 use crate::network::Network;
 use crate::node::Node;
-use crate::options::Options;
+use crate::options::{Options, Tamper};
 use crate::plan::{MS, Plan};
 use crate::queue::EventQueue;
+use crate::scene::Script;
 use crate::trace::{Happening, Mark, TraceEvent};
+use crate::turbulence::{Illness, part as rough};
 use crate::violation::{Check, Violation, broken};
 
 /// The most events of a run; one that needs more is a message storm.
@@ -75,9 +78,13 @@ pub(crate) struct Counters {
     pub(crate) messages: u64,
     pub(crate) message_bytes: u64,
     pub(crate) refused_at_the_edge: u64,
+    pub(crate) refusals: Refusals,
     pub(crate) latencies_ns: Vec<u64>,
     pub(crate) gave_up_check: bool,
     pub(crate) beyond_bound: bool,
+    /// Requests that reached a replica, and those refused because a window or buffer was full.
+    pub(crate) requests: u64,
+    pub(crate) refused_busy: u64,
 }
 
 /// The client's side of the protocol's authenticator.
@@ -104,6 +111,9 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) atlas: Atlas,
     pub(crate) nemesis_dice: Dice,
     pub(crate) host_dice: Dice,
+    pub(crate) storm_dice: Dice,
+    /// Replicas that stayed ill when the others were healed.
+    pub(crate) ill: Vec<(u8, Illness)>,
     pub(crate) book: Book,
     pub(crate) history: History,
     pub(crate) faults: Faults,
@@ -114,12 +124,15 @@ pub(crate) struct World<P: Inspect> {
     /// The message that is being sent, in a few words; empty when nobody watches.
     pub(crate) label: String,
     pub(crate) config: P::Config,
+    pub(crate) tamper: Option<Tamper>,
     pub(crate) effects: Effects<P::Message, P::Record>,
     pub(crate) partition: u64,
     pub(crate) pauses: u64,
     pub(crate) count_bytes: bool,
     pub(crate) hash_messages: bool,
     pub(crate) bytes: Vec<u8>,
+    /// What a scene holds back; `None` in every run of the swarm.
+    pub(crate) script: Option<Box<Script<P>>>,
 }
 
 impl<P: Inspect> World<P> {
@@ -137,7 +150,13 @@ impl<P: Inspect> World<P> {
         if let Some(sharpen) = &options.sharpen {
             sharpen(&mut plan);
         }
-        let network = Network::new(plan.network.clone(), replicas, Dice::new(seed, part::NETWORK));
+        let network = Network::new(
+            plan.network.clone(),
+            plan.turbulence.clone(),
+            replicas,
+            Dice::new(seed, part::NETWORK),
+            Dice::new(seed, rough::LINKS),
+        );
         let mut world = Self {
             seed,
             now_ns: 0,
@@ -151,6 +170,8 @@ impl<P: Inspect> World<P> {
             atlas: Atlas::of_plan(&plan, replicas, P::tolerated(&config, replicas)),
             nemesis_dice: Dice::new(seed, part::NEMESIS),
             host_dice: Dice::new(seed, part::HOST),
+            storm_dice: Dice::new(seed, rough::STORM),
+            ill: Vec::new(),
             book: Book::default(),
             history: History::default(),
             faults: Faults::new(options.spared.clone(), options.kept.clone()),
@@ -160,12 +181,14 @@ impl<P: Inspect> World<P> {
             trace,
             label: String::new(),
             config,
+            tamper: options.tamper.clone(),
             effects: Effects::new(),
             partition: 0,
             pauses: 0,
             count_bytes: options.count_bytes,
             hash_messages: options.hash_messages,
             bytes: Vec::new(),
+            script: None,
             plan,
         };
         world.add_nodes();
@@ -206,6 +229,7 @@ impl<P: Inspect> World<P> {
             clock: Clock::new(offset, drift),
             disk: Disk::new(self.disk_identity(self.nodes.len(), id)),
             told: Told::default(),
+            acknowledged: Acknowledgements::default(),
             promised: 0,
             byzantine,
             forgets: P::BYZANTINE && self.plan.durability.forgets(id.0),
@@ -223,7 +247,6 @@ impl<P: Inspect> World<P> {
             crash_after_effects: None,
             crash_within_sync: false,
             lies: std::collections::BTreeMap::new(),
-            opened: std::collections::VecDeque::new(),
             old_messages: std::collections::VecDeque::new(),
             other_batch: None,
         });
@@ -231,12 +254,20 @@ impl<P: Inspect> World<P> {
 
     fn add_clients(&mut self) {
         let quorum = P::reply_quorum(self.replicas);
-        for index in 0..self.plan.load.clients {
+        for index in 0..self.clients_planned() {
             let id = if quorum > 1 { ClientId(index as u64 + 1) } else { ClientId::NONE };
             let key = ClientId(index as u64 + 1);
             let auth = self.nodes[0].auth.client(key).expect("the first clients are known");
-            let dice = Dice::new(self.seed, part::CLIENTS + index as u64);
+            let surges = index >= self.plan.load.clients;
+            let part = if surges { rough::SURGE << 32 } else { part::CLIENTS };
+            let dice = Dice::new(self.seed, part + index as u64);
             let mut client = Client::new(index, id, auth, quorum, dice);
+            if surges {
+                client.doing = Doing::Stopped;
+                client.surges_until = Some(0);
+                self.clients.push(client);
+                continue;
+            }
             // The first client writes, or there would be nothing to read.
             client.reader = index > 0 && client.dice.chance(self.plan.load.readers_ppm);
             self.clients.push(client);
@@ -260,21 +291,32 @@ impl<P: Inspect> World<P> {
     fn run_events(&mut self) -> Check {
         self.begin()?;
         while self.phase != Phase::Done {
-            let Some((at_ns, event)) = self.queue.pop() else {
-                return Err(broken(invariants::PROGRESS, "nothing is left to happen".into()));
-            };
-            self.now_ns = at_ns;
-            self.counters.events += 1;
-            if self.counters.events > EVENTS_MAX {
-                let detail = format!("{EVENTS_MAX} events were not enough");
-                return Err(broken(invariants::NO_RUNAWAY, detail));
-            }
-            self.take(event)?;
+            self.next_event()?;
         }
         self.check_history()
     }
 
-    fn begin(&mut self) -> Check {
+    /// Lets the next event happen.
+    pub(crate) fn next_event(&mut self) -> Check {
+        let Some((at_ns, event)) = self.queue.pop() else {
+            return Err(broken(invariants::PROGRESS, "nothing is left to happen".into()));
+        };
+        self.now_ns = at_ns;
+        self.counters.events += 1;
+        if self.counters.events > EVENTS_MAX {
+            let detail = format!("{EVENTS_MAX} events were not enough");
+            return Err(broken(invariants::NO_RUNAWAY, detail));
+        }
+        if self.script.is_none() {
+            return self.take(event);
+        }
+        match self.intercept(event) {
+            Some(event) => self.take(event),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn begin(&mut self) -> Check {
         if self.trace.is_some() {
             let nodes = self.nodes.iter().map(|node| node.id).collect();
             self.tell(|| Happening::Begin { nodes });
@@ -296,6 +338,10 @@ impl<P: Inspect> World<P> {
             self.schedule_trouble(trouble);
         }
         self.begin_disk_faults();
+        self.schedule_storms();
+        if self.plan.turbulence.slow_replica.is_some() {
+            self.faults.note(FaultKind::SlowReplica);
+        }
         self.queue.push(self.plan.faults_ns, Event::FaultsEnd);
         Ok(())
     }
@@ -305,11 +351,19 @@ impl<P: Inspect> World<P> {
         self.trace_hash.mix(self.now_ns);
         self.trace_hash.mix(kind << 32 | who as u64);
         if let Some(node) = node_of(&event)
-            && let Some(waiting) = &mut self.nodes[node].paused
+            && self.nodes[node].paused.is_some()
         {
-            waiting.push(event);
+            self.wait_for_resume(node, event);
             return Ok(());
         }
+        match event {
+            Event::Deliver { node, .. } | Event::Request { node, .. } => self.arrive(node, event),
+            event => self.admit(event),
+        }
+    }
+
+    /// Handles an event whose time has come.
+    pub(crate) fn admit(&mut self, event: Event<P>) -> Check {
         match event {
             Event::Deliver { node, parcel } => self.deliver(node, *parcel),
             Event::Tick { node } => self.tick(node),
@@ -334,6 +388,15 @@ impl<P: Inspect> World<P> {
             }
             Event::Trouble(trouble) => self.make_trouble(trouble),
             Event::Disk(event) => self.disk_event(event),
+            Event::Storm(storm) => {
+                self.make_storm(storm);
+                Ok(())
+            }
+            Event::Link { from, to, change } => {
+                self.change_link(from, to, change);
+                Ok(())
+            }
+            Event::Free { node, incarnation } => self.free(node, incarnation),
             Event::Restart { node, incarnation } => self.restart(node, incarnation),
             Event::Resume { node, pause } => {
                 self.resume(node, pause);
@@ -356,7 +419,8 @@ impl<P: Inspect> World<P> {
         }
         self.note(|| "healed: no more faults".into());
         self.phase = Phase::Healed { since_ns: self.now_ns };
-        self.network.heal();
+        self.fall_ill();
+        self.network.heal(self.ill.clone());
         for node in 0..self.nodes.len() {
             self.nodes[node].crash_after_effects = None;
             self.nodes[node].crash_within_sync = false;
@@ -369,6 +433,9 @@ impl<P: Inspect> World<P> {
                 (None, false) => self.start(node)?,
                 _ => {}
             }
+            if self.stands_still_for_good(self.nodes[node].id) {
+                self.nodes[node].paused = Some(Vec::new());
+            }
         }
         if self.atlas.exceeds(self.lost_now()) {
             self.note(|| "beyond the fault bound: it need not serve".into());
@@ -378,7 +445,7 @@ impl<P: Inspect> World<P> {
         for client in 0..self.clients.len() {
             let waits = &mut self.clients[client];
             waits.attempts = 0;
-            if matches!(waits.doing, Doing::Idle | Doing::Stopped) {
+            if matches!(waits.doing, Doing::Idle | Doing::Stopped) && waits.surges_until.is_none() {
                 waits.doing = Doing::Idle;
             }
             let wait = waits.dice.below(20 * MS);
@@ -392,7 +459,10 @@ impl<P: Inspect> World<P> {
         match self.phase {
             Phase::Healed { since_ns } => {
                 let needed = self.plan.liveness_requests;
-                if self.clients.iter().all(|client| client.completed_healed >= needed) {
+                let served = |client: &Client<_>| {
+                    client.surges_until.is_some() || client.completed_healed >= needed
+                };
+                if self.clients.iter().all(served) {
                     self.note(|| "every client was served: converging".into());
                     self.phase = Phase::Converging { since_ns: self.now_ns };
                 } else if self.now_ns - since_ns > self.plan.liveness_ns {
@@ -425,7 +495,8 @@ impl<P: Inspect> World<P> {
     /// # Panics
     /// If the atlas knows nothing of one of them: the simulator broke its own bound.
     fn lost_now(&self) -> usize {
-        let is_lost = |node: &&Node<P>| !node.is_honest() || node.running.is_none();
+        let is_lost =
+            |node: &&Node<P>| !node.is_honest() || node.running.is_none() || self.is_ill(node.id);
         let lost: BTreeSet<_> = self.nodes.iter().filter(is_lost).map(|node| node.id).collect();
         for id in &lost {
             assert!(self.atlas.loss(id.0).is_some(), "{id} is lost without the atlas' leave");
@@ -439,26 +510,29 @@ impl<P: Inspect> World<P> {
             let executor = &node.running.as_ref()?.executor;
             Some((node.id, executor.applied(), executor.state_digest()))
         };
-        let stands: Vec<_> = self.honest_running().filter_map(stand).collect();
+        let honest = self.nodes.iter().filter(|node| node.is_honest());
+        let stands: Vec<_> = honest.filter_map(stand).collect();
         for (id, applied, digest) in stands {
             self.book.states.digest(id, applied, digest)?;
         }
         self.book.acknowledged.survive(self.book.ledger.last())
     }
 
-    fn honest_running(&self) -> impl Iterator<Item = &Node<P>> {
-        self.nodes.iter().filter(|node| node.is_honest() && node.running.is_some())
+    /// The nodes that must get on after healing: honest, running, and not left ill.
+    fn healed_core(&self) -> impl Iterator<Item = &Node<P>> {
+        let well = |node: &&Node<P>| !self.is_ill(node.id);
+        self.nodes.iter().filter(|node| node.is_honest() && node.running.is_some()).filter(well)
     }
 
     fn has_converged(&self) -> bool {
         let last = self.book.ledger.last();
-        self.honest_running().all(|node| node.applied() == Some(last))
+        self.healed_core().all(|node| node.applied() == Some(last))
     }
 
     fn check_end(&mut self) -> Check {
         let last = self.book.ledger.last();
         let digests: Vec<_> = self
-            .honest_running()
+            .healed_core()
             .filter_map(|node| Some((node.id, node.running.as_ref()?.executor.state_digest())))
             .collect();
         for (id, digest) in digests {
@@ -467,7 +541,7 @@ impl<P: Inspect> World<P> {
         self.book.acknowledged.survive(last)
     }
 
-    fn check_history(&mut self) -> Check {
+    pub(crate) fn check_history(&mut self) -> Check {
         match check_kv(self.history.operations(), CHECK_LIMITS) {
             KvVerdict::Linearizable => Ok(()),
             KvVerdict::GaveUp { .. } => {
@@ -484,7 +558,7 @@ impl<P: Inspect> World<P> {
     }
 
     /// Who stands where, for a report of a cluster that does not get on.
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         use std::fmt::Write as _;
         let mut text = String::new();
         for node in &self.nodes {
@@ -503,8 +577,13 @@ impl<P: Inspect> World<P> {
                 }
             };
         }
+        if !self.ill.is_empty() {
+            let _ = write!(text, "left ill: {:?}; ", self.ill);
+        }
         for client in &self.clients {
-            if client.completed_healed < self.plan.liveness_requests {
+            if client.surges_until.is_none()
+                && client.completed_healed < self.plan.liveness_requests
+            {
                 let (index, attempts) = (client.index, client.attempts);
                 let _ =
                     write!(text, "client {index} waits for {} (attempt {attempts}); ", client.seq);
@@ -571,6 +650,9 @@ fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
         Event::Hunt { node, .. } => (18, *node),
         Event::Disk(_) => (31, 0),
         Event::SnapshotInstalled { node, .. } => (16, *node),
+        Event::Storm(storm) => (21, *storm as usize),
+        Event::Link { from, to, .. } => (22, *from << 8 | *to),
+        Event::Free { node, .. } => (23, *node),
     }
 }
 
@@ -584,6 +666,7 @@ const fn node_of<P: Inspect>(event: &Event<P>) -> Option<usize> {
         | Event::Flush { node, .. }
         | Event::SnapshotTaken { node, .. }
         | Event::SnapshotInstalled { node, .. }
+        | Event::Free { node, .. }
         | Event::Request { node, .. } => Some(*node),
         _ => None,
     }

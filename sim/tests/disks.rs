@@ -63,9 +63,15 @@ impl Visitor for EveryLossIsNoticed {
     fn visit<P: Inspect>(self) {
         for fault in DiskFault::NOTICED {
             let loss = DiskLoss { replica: 1, fault, at_ns: 300 * MS };
-            let plan = DurabilityPlan { bytes: true, losses: vec![loss], ..DurabilityPlan::quiet() };
+            let plan =
+                DurabilityPlan { bytes: true, losses: vec![loss], ..DurabilityPlan::quiet() };
             let summary = run_seeds(&with_disks::<P>(plan), 0..share::<P>(24), |_| ());
-            assert!(summary.violations.is_empty(), "{} {fault:?}: {:?}", P::NAME, summary.violations);
+            assert!(
+                summary.violations.is_empty(),
+                "{} {fault:?}: {:?}",
+                P::NAME,
+                summary.violations
+            );
             let refused = summary.faults.of(FaultKind::DiskRefused);
             assert!(refused > 0, "{} {fault:?}: no disk was refused", P::NAME);
         }
@@ -113,7 +119,10 @@ fn forgetful<P: Inspect>() -> Options<P> {
 fn forgetting_breaks<P: Inspect>() {
     let found = find_violation(&forgetful::<P>(), 0..300);
     let Some((seed, violation)) = found else {
-        panic!("{}: a disk that forgets is outside the model and must be seen to break it", P::NAME);
+        panic!(
+            "{}: a disk that forgets is outside the model and must be seen to break it",
+            P::NAME
+        );
     };
     println!("{}: seen at seed {seed}: {}", P::NAME, violation.invariant);
 }
@@ -162,10 +171,8 @@ fn beyond_the_fault_bound_a_cluster_stops_safely_and_the_run_says_so() {
 fn without_the_atlas_leave_nobody_is_lost() {
     // The fault is in the plan, so that the atlas knows of it; then the same without: nobody is
     // refused, and nobody is missed.
-    let options = with_disks::<quorate_raft::Raft>(DurabilityPlan {
-        bytes: true,
-        ..DurabilityPlan::quiet()
-    });
+    let options =
+        with_disks::<quorate_raft::Raft>(DurabilityPlan { bytes: true, ..DurabilityPlan::quiet() });
     let summary = run_seeds(&options, 0..60, |_| ());
     assert!(summary.violations.is_empty(), "{:?}", summary.violations);
     assert_eq!((summary.faults.of(FaultKind::DiskRefused), summary.beyond_bound), (0, 0));

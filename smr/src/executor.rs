@@ -5,6 +5,8 @@
 //! for, and makes and restores snapshots (state machine and sessions together, canonical bytes).
 
 use crate::batch::{Batch, BatchError, Command};
+#[cfg(feature = "planted-defects")]
+use crate::defect::Defect;
 use crate::digest::Digest;
 use crate::ids::{ClientId, RequestSeq, Slot};
 use crate::machine::{RestoreError, StateMachine};
@@ -56,6 +58,8 @@ pub struct Executor<S> {
     commands: u64,
     history: u64,
     scratch: Vec<u8>,
+    #[cfg(feature = "planted-defects")]
+    defect: Option<Defect>,
 }
 
 impl<S: StateMachine> Executor<S> {
@@ -69,7 +73,15 @@ impl<S: StateMachine> Executor<S> {
             commands: 0,
             history: 0,
             scratch: Vec::new(),
+            #[cfg(feature = "planted-defects")]
+            defect: None,
         }
+    }
+
+    /// Makes the executor make a mistake.
+    #[cfg(feature = "planted-defects")]
+    pub const fn plant(&mut self, defect: Defect) {
+        self.defect = Some(defect);
     }
 
     /// Applies `batch` at `slot`, which must follow the last one, and hands its answers to `sink`.
@@ -103,6 +115,10 @@ impl<S: StateMachine> Executor<S> {
             let opened = self.sessions.open();
             sink.reply(client, seq, ReplyStatus::Opened, &opened.0.to_le_bytes());
             return;
+        }
+        #[cfg(feature = "planted-defects")]
+        if let Some(defect) = self.defect {
+            self.sessions.misremember(defect, client, seq);
         }
         match self.sessions.admit(client, seq) {
             Admission::New(reply) => {
@@ -182,6 +198,10 @@ impl<S: StateMachine> Executor<S> {
         let (slot, sessions, machine) = split_image(image)?;
         let mut restored = Sessions::new(SessionLimits::default(), &[]);
         restored.restore(sessions)?;
+        #[cfg(feature = "planted-defects")]
+        if self.defect == Some(Defect::SessionsNotRestored) {
+            restored.forget_answers();
+        }
         self.machine.restore(machine)?;
         self.sessions = restored;
         self.applied = slot;

@@ -45,6 +45,8 @@
 
 pub mod auth;
 pub mod batch;
+#[cfg(feature = "planted-defects")]
+mod defect;
 mod digest;
 pub mod executor;
 pub mod gate;
@@ -60,6 +62,8 @@ pub mod wire;
 
 pub use auth::{AuthError, Authenticator, ClientAuthenticator, Tag, Trusted};
 pub use batch::{Batch, BatchBuilder, BatchError, Command};
+#[cfg(feature = "planted-defects")]
+pub use defect::Defect;
 pub use digest::Digest;
 pub use executor::Executor;
 pub use gate::Gate;

@@ -382,6 +382,31 @@ mod tests {
             prop_assert!(rule.phase2() + rule.faults() <= replicas, "a quorum of honest replicas exists");
         }
 
+        /// Of two quorums of different phases, however they are chosen, some member is in both; and
+        /// sizes for which two could miss each other are refused.
+        #[test]
+        fn quorums_of_the_two_phases_intersect(
+            (order1, order2) in (1usize..=9).prop_flat_map(|replicas| {
+                let order: Vec<u8> = (0..replicas as u8).collect();
+                (Just(order.clone()).prop_shuffle(), Just(order).prop_shuffle())
+            }),
+            phase1 in 1usize..=9,
+            phase2 in 1usize..=9,
+        ) {
+            let members = ReplicaSet::first(order1.len());
+            let of = |order: &[u8], size: usize| -> ReplicaSet {
+                order.iter().take(size).map(|id| ReplicaId(*id)).collect()
+            };
+            for rule in [QuorumRule::majority(members), QuorumRule::flexible(members, phase1, phase2)] {
+                let Ok(rule) = rule else { continue };
+                let one = of(&order1, rule.phase1());
+                prop_assert!(!one.intersection(of(&order2, rule.phase2())).is_empty());
+            }
+            let disjoint = phase1 + phase2 <= members.len();
+            let refused = QuorumRule::flexible(members, phase1, phase2).is_err();
+            prop_assert!(refused || !disjoint);
+        }
+
         #[test]
         fn a_set_lists_what_was_inserted(ids in proptest::collection::btree_set(0u8..128, 0..40)) {
             let set: ReplicaSet = ids.iter().map(|id| ReplicaId(*id)).collect();

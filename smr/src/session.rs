@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "planted-defects")]
+use crate::defect::Defect;
 use crate::ids::{ClientId, RequestSeq};
 use crate::machine::RestoreError;
 
@@ -194,6 +196,37 @@ impl Sessions {
         answer.seq = seq.0;
         answer.reply.clear();
         Admission::New(&mut answer.reply)
+    }
+
+    /// Makes `defect` happen to the request that is about to be admitted.
+    #[cfg(feature = "planted-defects")]
+    pub(crate) fn misremember(&mut self, defect: Defect, client: ClientId, seq: RequestSeq) {
+        if defect == Defect::ExpiredSessionRevived && !self.table.contains_key(&client) {
+            self.insert(client, Session::default());
+            self.scan.push_back(client);
+        }
+        let window = self.limits.window.max(1) as u64;
+        let Some(index) = self.table.get(&client) else { return };
+        let session = &mut self.slots[*index];
+        let newest = session.answers.get((session.highest % window) as usize).cloned();
+        let Some(answer) = session.answers.get_mut((seq.0 % window) as usize) else { return };
+        if answer.seq != seq.0 {
+            return;
+        }
+        match (defect, newest) {
+            (Defect::RetryAppliedTwice, _) => answer.seq = u64::MAX,
+            (Defect::AnswerOfAnother, Some(newest)) => answer.reply = newest.reply,
+            _ => {}
+        }
+    }
+
+    /// Forgets every answer, but not which sessions are open.
+    #[cfg(feature = "planted-defects")]
+    pub(crate) fn forget_answers(&mut self) {
+        for session in &mut self.slots {
+            session.answers.clear();
+            session.highest = 0;
+        }
     }
 
     /// Appends the canonical image of the table.

@@ -163,7 +163,11 @@ pub fn decode<M: DeserializeOwned>(
     let Some(frame) = bytes.get(..need) else {
         return Err(WireError::Truncated { have: bytes.len(), need });
     };
-    if frame_checksum(frame) != header.checksum {
+    #[cfg(feature = "planted-defects")]
+    let checked = !UNCHECKED.get();
+    #[cfg(not(feature = "planted-defects"))]
+    let checked = true;
+    if checked && frame_checksum(frame) != header.checksum {
         return Err(WireError::Checksum);
     }
     let (message, rest) =
@@ -172,6 +176,18 @@ pub fn decode<M: DeserializeOwned>(
         return Err(WireError::Trailing(rest.len()));
     }
     Ok((header, message))
+}
+
+#[cfg(feature = "planted-defects")]
+thread_local! {
+    static UNCHECKED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Makes [`decode`] take frames of this thread for intact without looking at their checksum: a
+/// planted defect, to prove that a checker sees it.
+#[cfg(feature = "planted-defects")]
+pub fn plant_unchecked_frames(unchecked: bool) {
+    UNCHECKED.set(unchecked);
 }
 
 fn frame_checksum(frame: &[u8]) -> u32 {

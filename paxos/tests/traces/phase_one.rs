@@ -3,7 +3,7 @@
 
 use quorate_paxos::{Acceptance, Message, PaxosConfig, Record};
 use quorate_smr::testing::replicas;
-use quorate_smr::{Batch, GroupId, Input, Slot, To};
+use quorate_smr::{Batch, GroupId, Input, Protocol, Role, Slot, To};
 
 use crate::{Solo, accept, ballot, batch, prepare, pump, r};
 
@@ -179,6 +179,39 @@ fn a_long_promise_is_paged_and_counts_only_when_complete() {
         from = next.0;
     }
     assert_eq!(pages, 3);
+}
+
+/// A phase 1 of many pages may last far longer than an election timeout: each page is progress, for
+/// the candidate and for those that promised. (Two candidates took turns for ever, each outbidding
+/// the other's half-read promises.)
+#[test]
+fn a_promise_of_many_pages_is_not_outbid_while_it_is_read() {
+    let config = PaxosConfig { page_slots_max: 1, ..PaxosConfig::default() };
+    let (step, timeout) = (config.election_timeout_min / 2, config.election_timeout_max);
+    let mut acceptor = Solo::new(3, config);
+    for slot in 1..=20 {
+        acceptor.hear(r(1), accept(ballot(1, 1), slot, 0, "v"));
+    }
+    let mut candidate = solo();
+    let under = candidate.stand(3);
+    for from in 1..=20 {
+        let asked = Message::Prepare { ballot: ballot(under.round, 2), from: Slot(from) };
+        let answer = acceptor.hear(r(2), asked).pop().expect("a page").1;
+        let Message::Promise { decided, accepted, next, .. } = answer else { panic!("a page") };
+        let page = Message::Promise { ballot: under, from: Slot(from), decided, accepted, next };
+        candidate.hear(r(1), page);
+        for solo in [&mut acceptor, &mut candidate] {
+            solo.now = solo.now.after(step);
+            solo.input(Input::Tick);
+            let said = solo.hear(r(1), Message::Canvass { canvass: 9 });
+            let free = said.iter().any(|(_, m)| matches!(m, Message::Canvassed { free: true, .. }));
+            assert!(!free, "page {from}: nobody helps another candidate");
+        }
+        let canvassed = acceptor.sent.iter().any(|(_, m)| matches!(m, Message::Canvass { .. }));
+        assert!(!canvassed, "page {from}: the acceptor waits");
+    }
+    assert!(step * 20 > 2 * timeout, "it took longer than anybody waits for a leader");
+    assert_eq!(candidate.replica.status().role, Role::Leader);
 }
 
 /// The same replica promising twice is one promise (a quorum is of distinct acceptors).

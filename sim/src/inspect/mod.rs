@@ -14,6 +14,7 @@ use quorate_smr::auth::Authenticator;
 use quorate_smr::{Batch, Digest, Protocol, ReplicaId, Slot, To};
 
 use crate::dice::Dice;
+use crate::turbulence::Illness;
 
 /// A message as its sender sealed it.
 pub type Sealed<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Message>>::Sealed;
@@ -31,6 +32,15 @@ pub struct Entry {
 
 /// What a liar must stick to: for (epoch, slot) the value that it vouches for.
 pub type Told = BTreeMap<(u64, Slot), Digest>;
+
+/// What it takes for a value to be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Honest replicas that have it on their disks, in one epoch.
+    pub replicas: usize,
+    /// The invariant that is broken when a later epoch has another value.
+    pub invariant: &'static str,
+}
 
 /// A batch, or its digest where only that is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +85,19 @@ pub trait Inspect: Protocol {
         Self::faults(replicas)
     }
 
+    /// The largest batch that a replica with this configuration takes up, in bytes.
+    #[must_use]
+    fn batch_bytes_max(_config: &Self::Config) -> usize {
+        1 << 20
+    }
+
+    /// Whether the others of a group of `replicas` make progress and converge although one replica
+    /// suffers from `illness` for good. Where not, a run cuts it off instead.
+    #[must_use]
+    fn endures(_config: &Self::Config, _replicas: usize, _illness: Illness) -> bool {
+        true
+    }
+
     /// The message in a few words, for a chart: what it is, and the numbers that matter.
     #[must_use]
     fn label(message: &Self::Message) -> String {
@@ -94,6 +117,51 @@ pub trait Inspect: Protocol {
     /// The log entries in a record. Replicas that hold an entry of the same slot and epoch must
     /// hold the same value.
     fn entries(record: &Self::Record, note: &mut dyn FnMut(Entry));
+
+    /// Whether an entry stands for all entries before it (Raft §5.3), and only a leader's own ones
+    /// are committed by counting.
+    const CHAINED_LOG: bool = false;
+
+    /// The epoch of the entry that the replica holds at `slot`, if it knows.
+    fn epoch_at(&self, _slot: Slot) -> Option<u64> {
+        None
+    }
+
+    /// Up to here the log need not be remembered for others: a snapshot covers it, or it is known
+    /// to be decided.
+    fn settled(&self) -> Slot {
+        self.status().base
+    }
+
+    /// The last slot up to which `message` acknowledges entries that a quorum may count.
+    #[must_use]
+    fn acknowledges(_message: &Self::Message) -> Option<Slot> {
+        None
+    }
+
+    /// Whether `message` promises something that must be durable before it leaves.
+    #[must_use]
+    fn is_promise(_message: &Self::Message) -> bool {
+        false
+    }
+
+    /// What it takes for a value to be chosen; `None` where that is not a matter of one epoch's
+    /// entries (Raft §5.4.2).
+    #[must_use]
+    fn choice(_config: &Self::Config, _replicas: usize) -> Option<Choice> {
+        None
+    }
+
+    /// The state that `message` vouches for.
+    #[must_use]
+    fn checkpoint(_message: &Self::Message) -> Option<(Slot, Digest)> {
+        None
+    }
+
+    /// Buffers that are limited by count: name, items held, limit.
+    fn buffers(&self) -> Option<(&'static str, usize, usize)> {
+        None
+    }
 
     /// What `record` remembers so that the replica never tells another of the same slot and epoch
     /// something else.
@@ -134,13 +202,6 @@ pub trait Inspect: Protocol {
         _dice: &mut Dice,
     ) -> Option<Sealed<Self>> {
         None
-    }
-
-    /// Whether opening `sealed` is costly (signatures), so that the simulator should remember the
-    /// result for retransmissions. Opening is a pure function; remembering changes nothing.
-    #[must_use]
-    fn is_costly(_sealed: &Sealed<Self>) -> bool {
-        false
     }
 
     /// The proposal `message` of the replica `from` with `batch` in place of what it proposes;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_paxos::{Ballot, FlexibleQuorums, Message, Paxos, PaxosConfig, Record};
+use quorate_smr::batch::BATCH_RAW_BYTES_MAX;
 use quorate_smr::{Batch, Slot};
 
-use super::{Entry, Inspect, Value};
+use super::{Choice, Entry, Inspect, Value};
 use crate::dice::Dice;
+use crate::invariants::CHOSEN_IS_PROPOSED;
 
 /// The highest ballot promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,10 @@ impl Inspect for Paxos {
         larger.map_or(Self::faults(replicas), |needed| replicas.saturating_sub(needed))
     }
 
+    fn batch_bytes_max(config: &PaxosConfig) -> usize {
+        (config.log_bytes_max / 4).min(BATCH_RAW_BYTES_MAX)
+    }
+
     fn label(message: &Message) -> String {
         match message {
             Message::Canvass { canvass } => format!("Canvass #{canvass}"),
@@ -98,6 +104,35 @@ impl Inspect for Paxos {
         if let Record::Accepted { ballot, slot, batch, .. } = record {
             note(Entry { slot: *slot, epoch: ballot.round, value: Value::Batch(batch.clone()) });
         }
+    }
+
+    fn epoch_at(&self, slot: Slot) -> Option<u64> {
+        self.accepted_at(slot).map(|ballot| ballot.round)
+    }
+
+    fn settled(&self) -> Slot {
+        self.decided()
+    }
+
+    fn acknowledges(message: &Message) -> Option<Slot> {
+        match message {
+            Message::Accepted { upto, .. } | Message::HeartbeatAck { upto, .. } => Some(*upto),
+            _ => None,
+        }
+    }
+
+    fn is_promise(message: &Message) -> bool {
+        matches!(message, Message::Promise { .. } | Message::Prepare { .. })
+    }
+
+    fn choice(config: &PaxosConfig, replicas: usize) -> Option<Choice> {
+        let majority = replicas / 2 + 1;
+        let replicas = config.quorums.map_or(majority, |sizes| sizes.phase2);
+        Some(Choice { replicas, invariant: CHOSEN_IS_PROPOSED })
+    }
+
+    fn buffers(&self) -> Option<(&'static str, usize, usize)> {
+        Some(("waiting reads", self.pending_reads(), self.config().reads_max))
     }
 
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {

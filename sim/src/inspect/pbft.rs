@@ -8,10 +8,16 @@ use quorate_pbft::{
     Message, NewView, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignatureMemo,
     SignedNewView, SignedViewChange, View, ViewChange, Wire,
 };
-use quorate_smr::{Batch, Digest, GroupId, ReplicaId, Slot, To};
+use quorate_smr::{Batch, Digest, GroupId, QuorumRule, ReplicaId, ReplicaSet, Slot, To};
 
-use super::{Entry, Inspect, Told, Value};
+use super::{Choice, Entry, Inspect, Told, Value};
 use crate::dice::Dice;
+use crate::invariants::PREPARED_SURVIVES;
+
+thread_local! {
+    /// Shared by the runs on one thread: it changes nothing but their speed.
+    static MEMO: SignatureMemo = SignatureMemo::new();
+}
 
 /// The view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +39,7 @@ impl Inspect for Pbft {
         let timeout_ms = dice.between(100, 400);
         let batch_bytes_max = *dice.pick(&[16 << 10, 1 << 20]);
         PbftConfig {
-            memo: Some(SignatureMemo::new()),
+            memo: Some(MEMO.with(SignatureMemo::clone)),
             clients_max: 64,
             checkpoint_interval,
             window: checkpoint_interval * dice.between(2, 5),
@@ -48,6 +54,10 @@ impl Inspect for Pbft {
             status_interval: Duration::from_millis(dice.between(50, 250)),
             ..PbftConfig::default()
         }
+    }
+
+    fn batch_bytes_max(config: &PbftConfig) -> usize {
+        config.batch_bytes_max
     }
 
     fn label(message: &Message) -> String {
@@ -88,6 +98,18 @@ impl Inspect for Pbft {
         Some(Entry { slot: *slot, epoch: view.0, value: Value::Digest(*digest) })
     }
 
+    // Any two quorums share one of these replicas with every view change.
+    fn choice(_config: &PbftConfig, replicas: usize) -> Option<Choice> {
+        let rule = QuorumRule::byzantine(ReplicaSet::first(replicas)).ok()?;
+        let replicas = replicas - rule.phase2() + 1;
+        Some(Choice { replicas, invariant: PREPARED_SURVIVES })
+    }
+
+    fn checkpoint(message: &Message) -> Option<(Slot, Digest)> {
+        let Message::Checkpoint(checkpoint) = message else { return None };
+        Some((checkpoint.slot, checkpoint.digest))
+    }
+
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {
         None
     }
@@ -123,17 +145,6 @@ impl Inspect for Pbft {
             _ => return None,
         };
         Some(auth.seal_wire(to, wire))
-    }
-
-    fn is_costly(sealed: &Sealed) -> bool {
-        matches!(
-            sealed.wire,
-            Wire::Checkpoint(_)
-                | Wire::Stable(_)
-                | Wire::ViewChange(_)
-                | Wire::NewView(_)
-                | Wire::Snapshot(_)
-        )
     }
 
     fn equivocate(message: &Message, _from: ReplicaId, batch: &Batch) -> Option<Message> {

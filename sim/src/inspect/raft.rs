@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_raft::{Message, Raft, RaftConfig, Record, Term};
+use quorate_raft::{ENTRY_OVERHEAD_BYTES, Message, Raft, RaftConfig, Record, Term};
 use quorate_smr::{Batch, ReplicaId, Slot};
 
 use super::{Entry, Inspect, Value};
 use crate::dice::Dice;
+use crate::turbulence::Illness;
 
 /// Term and vote (figure 2, "updated on stable storage before responding").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,20 @@ impl Inspect for Raft {
             snapshot_retry: Duration::from_millis(dice.between(50, 400)),
             ..RaftConfig::default()
         }
+    }
+
+    fn batch_bytes_max(config: &RaftConfig) -> usize {
+        config.uncommitted_bytes_max - ENTRY_OVERHEAD_BYTES
+    }
+
+    // Without pre-vote and check-quorum (thesis §9.6, §6.2) a replica that does not hear the leader
+    // deposes it again and again, and one that hears nobody goes on leading. And of three replicas
+    // one with one friend has a quorum: it may lead for ever, and the third, which Raft lets learn
+    // from its leader only, stays behind.
+    fn endures(config: &RaftConfig, replicas: usize, illness: Illness) -> bool {
+        let stable = config.pre_vote && config.check_quorum;
+        let leads_with_one_friend = illness == Illness::OneFriend && replicas <= 3;
+        !illness.is_heard() || stable && !leads_with_one_friend
     }
 
     fn label(message: &Message) -> String {
@@ -91,6 +106,28 @@ impl Inspect for Raft {
         if let Record::Entry { slot, term, batch } = record {
             note(Entry { slot: *slot, epoch: term.0, value: Value::Batch(batch.clone()) });
         }
+    }
+
+    const CHAINED_LOG: bool = true;
+
+    fn epoch_at(&self, slot: Slot) -> Option<u64> {
+        self.term_at(slot).map(|term| term.0)
+    }
+
+    fn acknowledges(message: &Message) -> Option<Slot> {
+        if let Message::Appended { upto, .. } = message { Some(*upto) } else { None }
+    }
+
+    fn is_promise(message: &Message) -> bool {
+        match message {
+            Message::Vote { pre, .. } => !pre,
+            Message::VoteReply { granted, pre, .. } => *granted && !pre,
+            _ => false,
+        }
+    }
+
+    fn buffers(&self) -> Option<(&'static str, usize, usize)> {
+        Some(("waiting reads", self.pending_reads(), self.config().reads_max))
     }
 
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {

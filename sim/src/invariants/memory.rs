@@ -28,6 +28,11 @@ impl<P: Inspect> Default for Told<P> {
 }
 
 impl<P: Inspect> Told<P> {
+    /// A message that promises left at once, whatever the disk holds.
+    pub(crate) fn spoke(&mut self, memory: P::Memory) {
+        self.heard = Some(memory);
+    }
+
     /// A message asked to leave once `after` is durable; `durable` is at present.
     pub(crate) fn offer(&mut self, memory: P::Memory, after: Lsn, durable: Lsn) {
         if after <= durable {

@@ -4,12 +4,17 @@
 //! than the run itself. Byzantine replicas are never asked.
 
 mod acknowledged;
+mod acknowledgements;
 mod bounded;
+mod checkpoints;
+mod chosen;
 mod exactly_once;
 mod leader_completeness;
+mod log_matching;
 mod memory;
 mod monotone;
 mod one_entry;
+mod own_epoch;
 mod promise;
 mod provenance;
 mod slot_agreement;
@@ -18,11 +23,15 @@ mod state_agreement;
 
 pub use acknowledged::ACKNOWLEDGED_IS_APPLIED;
 pub use bounded::BUFFERS_BOUNDED;
+pub use checkpoints::CHECKPOINTS_AGREE;
+pub use chosen::{CHOSEN_IS_PROPOSED, PREPARED_SURVIVES};
 pub use exactly_once::{APPLIED_AT_MOST_ONCE, SAME_ANSWER};
 pub use leader_completeness::LEADER_COMPLETENESS;
+pub use log_matching::LOG_MATCHING;
 pub use memory::TOLD_IS_REMEMBERED;
 pub use monotone::NEVER_BACK;
 pub use one_entry::{CHOSEN_STAYS_CHOSEN, NEVER_TWO_THINGS, ONE_VALUE_PER_EPOCH_AND_SLOT};
+pub use own_epoch::COMMIT_UNDER_OWN_EPOCH;
 pub use promise::NEVER_BELOW_PROMISE;
 pub use provenance::NOTHING_INVENTED;
 pub use slot_agreement::{SLOT_AGREEMENT, SLOTS_CONTIGUOUS};
@@ -47,7 +56,7 @@ pub const CORRUPTION_REFUSED: &str = "corruption is refused";
 pub const CONTRACT: &str = "host contract";
 
 /// Every invariant, for reports.
-pub const ALL: [&str; 24] = [
+pub const ALL: &[&str] = &[
     SLOT_AGREEMENT,
     SLOTS_CONTIGUOUS,
     STATE_AGREEMENT,
@@ -64,6 +73,11 @@ pub const ALL: [&str; 24] = [
     NEVER_TWO_THINGS,
     NEVER_BELOW_PROMISE,
     LEADER_COMPLETENESS,
+    LOG_MATCHING,
+    COMMIT_UNDER_OWN_EPOCH,
+    CHOSEN_IS_PROPOSED,
+    PREPARED_SURVIVES,
+    CHECKPOINTS_AGREE,
     PROGRESS,
     CONVERGENCE,
     LINEARIZABLE,
@@ -74,11 +88,15 @@ pub const ALL: [&str; 24] = [
     CONTRACT,
 ];
 
+pub(crate) use acknowledgements::Acknowledgements;
 pub(crate) use memory::Told;
 pub(crate) use monotone::Progress;
 
 use acknowledged::Acknowledged;
+use checkpoints::Checkpoints;
+use chosen::Chosen;
 use exactly_once::Applications;
+use log_matching::Chains;
 use one_entry::Entries;
 use provenance::Issued;
 use slot_agreement::Ledger;
@@ -95,8 +113,12 @@ pub(crate) struct Book {
     pub(crate) acknowledged: Acknowledged,
     pub(crate) leaders: Leaders,
     pub(crate) entries: Entries,
+    pub(crate) chains: Chains,
+    pub(crate) chosen: Chosen,
+    pub(crate) checkpoints: Checkpoints,
 }
 
-pub(crate) use bounded::check_bounded;
+pub(crate) use bounded::{check_bounded, check_buffer, check_host};
 pub(crate) use leader_completeness::check_complete;
+pub(crate) use own_epoch::check_own_epoch;
 pub(crate) use promise::check_promise;

@@ -54,6 +54,12 @@ impl Entries {
         Err(broken(ONE_VALUE_PER_EPOCH_AND_SLOT, detail))
     }
 
+    /// What was written at `slot` in epochs above `epoch`.
+    pub(super) fn above(&self, slot: Slot, epoch: u64) -> impl Iterator<Item = (u64, &Value)> {
+        let range = (slot, epoch.saturating_add(1))..=(slot, u64::MAX);
+        self.written.range(range).map(|((_, epoch), (value, _))| (*epoch, value))
+    }
+
     /// `replica` has durably recorded `entry` and may tell others.
     pub(crate) fn says(&mut self, replica: ReplicaId, entry: Entry) -> Check {
         let Entry { slot, epoch, value } = entry;
@@ -67,7 +73,7 @@ impl Entries {
 }
 
 /// Replicas in one process mostly share the bytes of batches.
-fn equal(left: &Value, right: &Value) -> bool {
+pub(super) fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Batch(left), Value::Batch(right)) => same(left, right),
         (Value::Digest(left), Value::Digest(right)) => left == right,

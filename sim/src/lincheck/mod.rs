@@ -13,64 +13,20 @@
 //! Operations on different keys do not constrain one another (linearizability is local), so
 //! [`check_kv`] checks key by key.
 
+mod analysis;
+mod by_key;
+pub mod file;
+mod kv;
 mod model;
+mod mutex;
+mod register;
 mod search;
+mod values;
 
-pub use model::{KvCall, KvModel, KvReturn, Model, RegisterCall, RegisterModel, RegisterReturn};
-pub use search::{Limits, Operation, Verdict, check};
-
-use std::collections::BTreeMap;
-
-use model::SeenKvModel;
-
-/// An operation on a key of a key-value store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KvOperation {
-    /// The key.
-    pub key: Vec<u8>,
-    /// The operation.
-    pub operation: Operation<KvCall, KvReturn>,
-}
-
-/// The verdict on a history over several keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KvVerdict {
-    /// Every key's history is linearizable.
-    Linearizable,
-    /// One key's history is not.
-    Violation {
-        /// The key.
-        key: Vec<u8>,
-        /// The index, in the list that was given, of the operation that no order explains.
-        operation: usize,
-    },
-    /// The search for a key exceeded its limit.
-    GaveUp {
-        /// The key.
-        key: Vec<u8>,
-    },
-}
-
-/// Checks a history over several keys, each on its own, from an empty store.
-#[must_use]
-pub fn check_kv(history: &[KvOperation], limits: Limits) -> KvVerdict {
-    let mut keys: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
-    for (index, entry) in history.iter().enumerate() {
-        keys.entry(&entry.key).or_default().push(index);
-    }
-    let mut gave_up = None;
-    for (key, indices) in keys {
-        let operations: Vec<_> = indices.iter().map(|at| history[*at].operation.clone()).collect();
-        match check(&SeenKvModel::new(&operations), &operations, limits) {
-            Verdict::Linearizable => {}
-            Verdict::Violation { operation } => {
-                return KvVerdict::Violation { key: key.to_vec(), operation: indices[operation] };
-            }
-            Verdict::GaveUp => gave_up = Some(key.to_vec()),
-        }
-    }
-    gave_up.map_or(KvVerdict::Linearizable, |key| KvVerdict::GaveUp { key })
-}
-
-#[cfg(test)]
-mod tests;
+pub use analysis::{Analysis, STATES_MAX, Verdict, analyse, check};
+pub use by_key::{KeyedOperation, KeyedVerdict, KvOperation, KvVerdict, check_by_key, check_kv};
+pub use kv::{KvCall, KvModel, KvReturn};
+pub use model::{Access, Model, Token};
+pub use mutex::{MutexCall, MutexModel, MutexReturn};
+pub use register::{RegisterCall, RegisterModel, RegisterReturn};
+pub use search::{Limits, Operation};
