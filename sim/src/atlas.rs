@@ -94,6 +94,11 @@ impl Atlas {
         true
     }
 
+    /// Counts `replica` as lost because a script says so.
+    pub(crate) fn lose_on_purpose(&mut self, replica: u8, loss: Loss) {
+        self.lost.entry(replica).or_insert(loss);
+    }
+
     /// How `replica` is lost, if it is.
     #[must_use]
     pub fn loss(&self, replica: u8) -> Option<Loss> {

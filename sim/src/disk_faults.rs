@@ -139,7 +139,7 @@ impl<P: Inspect> World<P> {
         if node.damaged.is_some() {
             return Ok(());
         }
-        let kind = kind_of(loss.fault);
+        let kind = loss.fault.kind();
         // What is damaged now is read only at the next start; a running replica does not notice.
         let Some(bytes) = &mut node.disk.bytes else { return Ok(()) };
         if node.running.is_some() {
@@ -255,18 +255,5 @@ impl<P: Inspect> World<P> {
                 Err(broken(invariants::CORRUPTION_REFUSED, detail))
             }
         }
-    }
-}
-
-const fn kind_of(fault: DiskFault) -> FaultKind {
-    match fault {
-        DiskFault::RotFirst | DiskFault::RotMiddle => FaultKind::Rot,
-        DiskFault::RotLast => FaultKind::RotLast,
-        DiskFault::LostSync => FaultKind::LostSync,
-        DiskFault::Misplaced => FaultKind::MisplacedRecord,
-        DiskFault::Identity => FaultKind::DamagedIdentity,
-        DiskFault::Emptied => FaultKind::EmptiedDisk,
-        DiskFault::Swapped => FaultKind::SwappedDisk,
-        DiskFault::ForgetsTail => FaultKind::ForgottenTail,
     }
 }

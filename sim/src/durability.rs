@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atlas::{Atlas, Loss};
 use crate::dice::Dice;
+use crate::fault::FaultKind;
 use crate::plan::{MS, Recurring};
 
 /// The parts of a run's randomness that this file draws from.
@@ -88,6 +89,21 @@ impl DiskFault {
         Self::Emptied,
         Self::Swapped,
     ];
+
+    /// As it is counted.
+    #[must_use]
+    pub const fn kind(self) -> FaultKind {
+        match self {
+            Self::RotFirst | Self::RotMiddle => FaultKind::Rot,
+            Self::RotLast => FaultKind::RotLast,
+            Self::LostSync => FaultKind::LostSync,
+            Self::Misplaced => FaultKind::MisplacedRecord,
+            Self::Identity => FaultKind::DamagedIdentity,
+            Self::Emptied => FaultKind::EmptiedDisk,
+            Self::Swapped => FaultKind::SwappedDisk,
+            Self::ForgetsTail => FaultKind::ForgottenTail,
+        }
+    }
 }
 
 /// A crash while a disk writes a chosen step.

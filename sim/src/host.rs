@@ -251,6 +251,9 @@ impl<P: Inspect> World<P> {
             let kept = step + usize::from(cut.keeps_step());
             return self.crash_leaving(index, FaultKind::CrashWithinSync, Some((kept, cut)));
         }
+        if std::mem::take(&mut self.nodes[index].fail_next_sync) {
+            return self.crash(index, FaultKind::SyncError);
+        }
         let errors = self.plan.disk.error_ppm;
         if self.phase == Phase::Faults
             && self.disk_dice.chance(errors)

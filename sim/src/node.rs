@@ -53,6 +53,8 @@ pub(crate) struct Node<P: Inspect> {
     pub(crate) damaged: Option<FaultKind>,
     /// Why it does not start any more.
     pub(crate) refused: Option<JournalError>,
+    /// Its next sync fails.
+    pub(crate) fail_next_sync: bool,
     /// Where in its writes it is to crash.
     pub(crate) crash_points: Vec<CrashPoint>,
     /// Which of two twins this is.

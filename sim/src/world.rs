@@ -235,6 +235,7 @@ impl<P: Inspect> World<P> {
             forgets: P::BYZANTINE && self.plan.durability.forgets(id.0),
             damaged: None,
             refused: None,
+            fail_next_sync: false,
             crash_points: Vec::new(),
             twin,
             running: None,

@@ -196,6 +196,11 @@ impl<R: Clone + Eq + std::fmt::Debug + Serialize + DeserializeOwned> Disk<R> {
         count
     }
 
+    /// Steps that became durable, over all incarnations.
+    pub(crate) const fn lifetime(&self) -> u64 {
+        self.lifetime
+    }
+
     /// Steps on their way.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()

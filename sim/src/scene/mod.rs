@@ -28,6 +28,7 @@
 //! ```
 
 mod clients;
+mod disks;
 mod failure;
 mod faults;
 mod script;
@@ -69,6 +70,7 @@ pub type Step<T = ()> = Result<T, SceneFailure>;
 
 /// How a scene is set up; [`Scene::build`] begins one.
 #[must_use]
+#[derive(Clone)]
 pub struct SceneBuilder<P: Inspect> {
     replicas: usize,
     seed: u64,

@@ -5,6 +5,7 @@
 //! `sim/README.md`; [`scenario!`] makes one test of it for each protocol and size. Where a defect can
 //! be planted against which it stands, the same function must fail with the defect: [`sees`].
 
+mod durability;
 mod elections;
 mod index;
 mod subject;
