@@ -166,7 +166,6 @@ impl<P: Inspect> World<P> {
         let node = &mut self.nodes[index];
         let Some(bytes) = &mut node.disk.bytes else { return Ok(()) };
         if bytes.has_gap() {
-            node.damaged = Some(FaultKind::LostSync);
             return self.crash(index, FaultKind::Crash);
         }
         if node.running.is_some() && !bytes.is_lying() {

@@ -99,6 +99,9 @@ impl<P: Inspect> World<P> {
             let cut = self.nemesis_dice.index(frame.len());
             Some(wire::decode::<P::Record>(&frame[..cut], setup.cluster).is_err())
         });
+        if node.disk.bytes.as_ref().is_some_and(|bytes| bytes.has_gap()) {
+            node.damaged.get_or_insert(FaultKind::LostSync);
+        }
         node.told.crash();
         node.running = None;
         node.incarnation += 1;

@@ -149,13 +149,15 @@ impl ByteDisk {
         if !steps.is_empty() {
             self.note_writes(steps.iter().all(|step| !step.begins_generation));
         }
-        if let Lie::Told(untold) = std::mem::replace(&mut self.lie, Lie::None) {
-            // Nothing later is there that would show the lie. This disk had written it after all;
-            // one that forgets its end is another fault.
-            self.write_frames(&untold);
-            self.write_identifiers(&untold);
-        } else if !matches!(self.lie, Lie::None) {
-            self.lie = Lie::Gap;
+        match std::mem::replace(&mut self.lie, Lie::None) {
+            Lie::Told(untold) => {
+                // Nothing later is there that would show the lie. This disk had written it after
+                // all; one that forgets its end is another fault.
+                self.write_frames(&untold);
+                self.write_identifiers(&untold);
+            }
+            Lie::Gap => self.lie = Lie::Gap,
+            Lie::Armed | Lie::None => {}
         }
         self.writer = None;
     }

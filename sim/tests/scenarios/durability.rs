@@ -95,9 +95,11 @@ scenario!(lost_fsync_on_one_replica: raft(lost_fsync), paxos(lost_fsync), pbft(l
 fn fsync_error<P: Subject>(scene: SceneBuilder<P>) -> Step {
     let mut scene = bytes(scene).start()?;
     write_some(&mut scene, 1, 2)?;
-    for victim in [follower(&scene), scene.leader().unwrap_or(0)] {
+    for of_leader in [false, true] {
+        let leader = scene.leader().unwrap_or(0);
+        let victim = if of_leader { leader } else { follower(&scene) };
         let errors = scene.faults(FaultKind::SyncError);
-        let operation = scene.begin_write(2, "other", b"value", victim)?;
+        let operation = scene.begin_write(2, "other", b"value", leader)?;
         scene.fail_next_sync(victim);
         scene.run_until("the sync fails", |scene| !scene.is_up(victim))?;
         scene.expect_eq("failed syncs", &scene.faults(FaultKind::SyncError), &(errors + 1))?;
@@ -119,7 +121,8 @@ scenario!(fsync_error: raft(fsync_error), paxos(fsync_error), pbft(fsync_error))
 fn disk_full<P: Subject>(scene: SceneBuilder<P>) -> Step {
     let mut scene = bytes(scene).start()?;
     write_some(&mut scene, 1, 2)?;
-    for victim in [follower(&scene), scene.leader().unwrap_or(0)] {
+    for of_leader in [false, true] {
+        let victim = if of_leader { scene.leader().unwrap_or(0) } else { follower(&scene) };
         scene.fill_disk(victim, 20);
         let stopped = scene.faults(FaultKind::StoppedFull);
         scene.write(0, "key", b"while it fills up")?;
@@ -263,12 +266,17 @@ scenario!(a_disk_swapped_or_emptied_under_an_old_identity: raft(swapped_or_empti
 /// crash-fault model, and nobody's defect but the disk's. The invariants see it.
 fn forgets<P: Subject>(scene: SceneBuilder<P>) -> Step {
     let mut scene = bytes(scene).start()?;
-    write_some(&mut scene, 1, 3)?;
-    let victim = follower(&scene);
-    scene.crash(victim)?;
-    let forgotten = scene.forget_tail(victim, 4);
+    scene.elect(0)?;
+    write_some(&mut scene, 1, 1)?;
+    scene.isolate(2);
+    write_some(&mut scene, 2, 3)?;
+    scene.crash(0)?;
+    scene.crash(1)?;
+    let forgotten = scene.forget_tail(1, 4);
     scene.expect("there was something to forget", forgotten > 0)?;
-    scene.restart(victim)?;
+    scene.mend_all();
+    scene.restart(1)?;
+    scene.write(2, "key", b"in the place of what was acknowledged")?;
     scene.settle()
 }
 
