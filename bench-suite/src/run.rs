@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+pub use quorate_sim::machine::Machine;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
@@ -104,19 +105,6 @@ pub struct Sample {
     pub proof: Proof,
     /// The figures.
     pub values: BTreeMap<Metric, f64>,
-}
-
-/// The machine, as far as it tells.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
-    /// Processor model.
-    pub cpu: String,
-    /// Cores that this process may use.
-    pub cores: usize,
-    /// Memory in bytes.
-    pub memory_bytes: u64,
-    /// Kernel name and version.
-    pub kernel: String,
 }
 
 /// An experiment that was part of the run.

@@ -121,7 +121,7 @@ impl<P: Inspect> World<P> {
             return Ok(());
         }
         match loss.fault {
-            DiskFault::ForgetsTail => self.forget(number, index),
+            DiskFault::ForgetsTail => self.forget_tail(number, index),
             DiskFault::LostSync => self.lose_sync(number, index),
             _ => self.damage(number, index, loss),
         }
@@ -179,7 +179,7 @@ impl<P: Inspect> World<P> {
     }
 
     /// Crashes a replica, whose disk then forgets its end.
-    fn forget(&mut self, number: usize, index: usize) -> Check {
+    fn forget_tail(&mut self, number: usize, index: usize) -> Check {
         let wait = self.disk_fault_dice.long_tail(FORGETS_EVERY_NS).max(MS);
         self.retry_loss(number, wait);
         if self.nodes[index].running.is_none() {

@@ -23,6 +23,8 @@ pub(crate) enum Content<P: Protocol> {
 #[derive(Clone)]
 pub(crate) struct Parcel<P: Protocol> {
     pub(crate) from: ReplicaId,
+    /// Which of two twins sent it.
+    pub(crate) twin: Option<u8>,
     pub(crate) content: Content<P>,
     /// Snapshot bytes that travel along.
     pub(crate) snapshot: Option<Rc<Vec<u8>>>,
@@ -55,26 +57,87 @@ pub(crate) enum DiskEvent {
 
 /// Something that happens at a moment. Nodes and clients are named by their index.
 pub(crate) enum Event<P: Protocol> {
-    Deliver { node: usize, parcel: Box<Parcel<P>> },
-    Tick { node: usize },
-    Synced { node: usize, incarnation: u32, upto: Lsn },
-    Apply { node: usize, incarnation: u32 },
-    Flush { node: usize, incarnation: u32 },
-    SnapshotTaken { node: usize, incarnation: u32, snapshot: SnapshotMeta },
-    SnapshotInstalled { node: usize, incarnation: u32, slot: Slot },
-    Request { node: usize, request: Box<Request> },
-    Reply { client: usize, reply: Box<Reply> },
-    ClientTimer { client: usize, generation: u64 },
-    AskAgain { client: usize, generation: u64 },
+    Deliver {
+        node: usize,
+        parcel: Box<Parcel<P>>,
+    },
+    Tick {
+        node: usize,
+    },
+    Synced {
+        node: usize,
+        incarnation: u32,
+        upto: Lsn,
+    },
+    Apply {
+        node: usize,
+        incarnation: u32,
+    },
+    Flush {
+        node: usize,
+        incarnation: u32,
+    },
+    SnapshotTaken {
+        node: usize,
+        incarnation: u32,
+        snapshot: SnapshotMeta,
+    },
+    SnapshotInstalled {
+        node: usize,
+        incarnation: u32,
+        slot: Slot,
+    },
+    Request {
+        node: usize,
+        request: Box<Request>,
+    },
+    Reply {
+        client: usize,
+        reply: Box<Reply>,
+    },
+    ClientTimer {
+        client: usize,
+        generation: u64,
+    },
+    AskAgain {
+        client: usize,
+        generation: u64,
+    },
     Trouble(Trouble),
     Disk(DiskEvent),
     Storm(Storm),
-    Link { from: usize, to: usize, change: LinkChange },
-    Free { node: usize, incarnation: u32 },
-    Restart { node: usize, incarnation: u32 },
-    Resume { node: usize, pause: u64 },
-    Mend { partition: u64 },
-    Hunt { node: usize, incarnation: u32 },
+    Link {
+        from: usize,
+        to: usize,
+        change: LinkChange,
+    },
+    Free {
+        node: usize,
+        incarnation: u32,
+    },
+    Restart {
+        node: usize,
+        incarnation: u32,
+    },
+    Resume {
+        node: usize,
+        pause: u64,
+    },
+    Mend {
+        partition: u64,
+    },
+    Hunt {
+        node: usize,
+        incarnation: u32,
+    },
+    /// A replica with amnesia forgets its journal.
+    Forget {
+        node: usize,
+    },
+    /// A misbehaving client does what it does.
+    Rogue {
+        rogue: usize,
+    },
     FaultsEnd,
     Poll,
 }

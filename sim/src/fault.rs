@@ -165,6 +165,40 @@ faults! {
     Forge = "byzantine: forged proof",
     /// A Byzantine replica signed something untrue.
     Lie = "byzantine: signed lie",
+    /// A Byzantine replica spoke of another view or slot.
+    Stale = "byzantine: of another view",
+    /// A Byzantine replica made an authenticator that is right for some receivers only.
+    PartlyProven = "byzantine: authenticator partly valid",
+    /// A Byzantine replica withheld or forged a certificate.
+    FalseCertificate = "byzantine: certificate withheld or forged",
+    /// A Byzantine replica signed different checkpoints for different replicas.
+    TwoCheckpoints = "byzantine: conflicting checkpoints",
+    /// A Byzantine primary left a backup out.
+    ServesSome = "byzantine: serves only some",
+    /// A Byzantine replica delayed a message to just below the timeout.
+    SlowSpeaker = "byzantine: slow",
+    /// A Byzantine replica withheld what it was asked for.
+    Withheld = "byzantine: body or answer withheld",
+    /// A Byzantine replica invented a request, or passed off another body.
+    Invention = "byzantine: request invented or body false",
+    /// A Byzantine replica lost its journal.
+    Amnesia = "byzantine: amnesia",
+    /// Byzantine replicas told two stories in concert.
+    Collusion = "byzantine: collusion",
+    /// A Byzantine replica did one of several things.
+    Shift = "byzantine: shifting behaviour",
+    /// A client sent far more than it may.
+    Flood = "client: flood",
+    /// A client sent different requests under one number to different replicas.
+    TwoFaced = "client: two requests under one number",
+    /// A client's proof was right for some replicas only.
+    PartialProof = "client: proof partly valid",
+    /// A client's proof was wrong for every replica.
+    BadProof = "client: proof invalid",
+    /// Old requests, of others too, were sent again.
+    OldRequest = "client: old request again",
+    /// A client used absurd numbers or sizes.
+    Absurd = "client: absurd number or size",
 }
 
 /// How often each kind was injected.

@@ -29,6 +29,7 @@
 //! | [`atlas`] | which replicas a run may lose for good |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
 //! | [`door`] | what a replica refuses before its protocol sees it |
+//! | [`explore`] | every state of small groups, within bounds |
 //! | [`lincheck`] | the linearizability checker |
 //! | [`scene`] | scripted runs: named scenarios, step by step |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
@@ -48,6 +49,7 @@ mod disk_faults;
 pub mod door;
 mod durability;
 mod event;
+pub mod explore;
 pub mod fault;
 mod fold;
 pub mod graphs;
@@ -58,6 +60,7 @@ pub mod inspect;
 pub mod invariants;
 mod lifecycle;
 pub mod lincheck;
+pub mod machine;
 mod nemesis;
 mod network;
 mod node;
@@ -65,9 +68,12 @@ mod options;
 mod outcome;
 pub mod plan;
 mod queue;
+pub mod record;
 pub mod registry;
+pub mod regression;
 pub mod scene;
 mod service;
+pub mod shrink;
 mod snapshots;
 mod storm;
 mod surge;

@@ -26,8 +26,8 @@ impl<P: Inspect> World<P> {
         let load = &self.plan.load;
         let limits = SessionLimits { clients_max: load.sessions_max, window: load.session_window };
         let fixed = P::reply_quorum(self.replicas) > 1;
-        let clients: Vec<_> =
-            (1..=self.clients_planned() as u64).filter(|_| fixed).map(ClientId).collect();
+        let identities = (self.clients_planned() + self.plan.rogues.len()) as u64;
+        let clients: Vec<_> = (1..=identities).filter(|_| fixed).map(ClientId).collect();
         let node = &mut self.nodes[index];
         let mut executor = Executor::new(KvStore::default(), limits, &clients);
         if let Some(tamper) = &self.tamper {

@@ -8,8 +8,13 @@ use quorate_smr::executor::Executor;
 use quorate_smr::kv::KvStore;
 use quorate_smr::protocol::Protocol;
 
+use crate::dice::Dice;
 use crate::fault::FaultId;
+use crate::inspect::Inspect;
 use crate::plan::Plan;
+
+/// The part of a run's randomness that draws the configuration.
+const PART_CONFIG: u64 = 6;
 
 /// Changes a configuration or a plan that was drawn.
 pub type Adjust<C> = Arc<dyn Fn(&mut C) + Send + Sync>;
@@ -61,5 +66,35 @@ impl<P: Protocol> Options<P> {
             spared: BTreeSet::new(),
             kept: None,
         }
+    }
+}
+
+impl<P: Inspect> Options<P> {
+    /// The protocol's configuration in the run of `seed`.
+    #[must_use]
+    pub fn config_of(&self, seed: u64) -> P::Config {
+        let mut config = self.config.clone().unwrap_or_else(|| {
+            let mut dice = Dice::new(seed, PART_CONFIG);
+            let mut config = P::draw_config(&mut dice);
+            P::draw_for_group(&mut config, self.replicas, &mut dice);
+            config
+        });
+        if let Some(adjust) = &self.adjust {
+            adjust(&mut config);
+        }
+        config
+    }
+
+    /// Faults and load in the run of `seed`.
+    #[must_use]
+    pub fn plan_of(&self, seed: u64) -> Plan {
+        let mut plan = self.plan.clone().unwrap_or_else(|| {
+            let tolerated = P::tolerated(&self.config_of(seed), self.replicas);
+            Plan::swarm(seed, self.replicas, tolerated, P::BYZANTINE && self.byzantine)
+        });
+        if let Some(sharpen) = &self.sharpen {
+            sharpen(&mut plan);
+        }
+        plan
     }
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::atlas::{Atlas, Loss};
-use crate::byzantine::Behaviour;
+use crate::byzantine::{Behaviour, Mischief};
 use crate::dice::Dice;
 use crate::turbulence::Turbulence;
 
@@ -156,6 +156,8 @@ pub struct Plan {
     pub load: LoadPlan,
     /// Byzantine replicas with what they do.
     pub byzantine: Vec<(u8, Behaviour)>,
+    /// Clients that misbehave, next to the honest ones of [`LoadPlan::clients`].
+    pub rogues: Vec<Mischief>,
     /// How long faults last, in nanoseconds; they end earlier when the clients are done.
     pub faults_ns: u64,
     /// Replicas that stay down when the others are healed.
@@ -220,6 +222,7 @@ impl Plan {
                 sessions_max: 64,
             },
             byzantine: Vec::new(),
+            rogues: Vec::new(),
             faults_ns: 60 * SECOND,
             left_down: Vec::new(),
             liveness_requests: 2,
@@ -243,6 +246,7 @@ impl Plan {
         plan.load = draw_load(&mut dice);
         plan.faults_ns = dice.between(1500 * MS, 4 * SECOND);
         plan.liveness_requests = 3;
+        plan.rogues = draw_rogues(seed, byzantine);
         let mut atlas = Atlas::new(replicas, faults);
         if byzantine && dice.chance(600_000) {
             draw_byzantine(&mut dice, &mut plan, &mut atlas);
@@ -374,6 +378,20 @@ fn draw_load(dice: &mut Dice) -> LoadPlan {
         session_window: 8,
         sessions_max: if dice.chance(150_000) { 8 } else { 64 },
     }
+}
+
+/// The part of the run's randomness that draws misbehaving clients.
+const PART_ROGUES: u64 = 32;
+
+/// Misbehaving clients: seldom, and of a kind that the protocol can tell at all.
+fn draw_rogues(seed: u64, byzantine: bool) -> Vec<Mischief> {
+    let mut dice = Dice::new(seed, PART_ROGUES);
+    let (ppm, kinds): (u32, &[Mischief]) =
+        if byzantine { (250_000, &Mischief::ALL) } else { (100_000, &Mischief::UNPROVEN) };
+    if !dice.chance(ppm) {
+        return Vec::new();
+    }
+    (0..dice.between(1, 3)).map(|_| *dice.pick(kinds)).collect()
 }
 
 /// Makes some replicas Byzantine, as many as the atlas permits at most.

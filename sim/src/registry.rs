@@ -35,6 +35,38 @@ impl ProtocolName {
         }
     }
 
+    /// The smallest group that tolerates `faults`.
+    #[must_use]
+    pub fn replicas_for(self, faults: usize) -> usize {
+        struct Size(usize);
+
+        impl Visitor for Size {
+            type Output = usize;
+
+            fn visit<P: Inspect>(self) -> usize {
+                P::replicas_for(self.0)
+            }
+        }
+
+        self.visit(Size(faults))
+    }
+
+    /// The smallest group that runs at all: with replicas that may lie, one that tolerates a fault.
+    #[must_use]
+    pub fn replicas_min(self) -> usize {
+        struct Least;
+
+        impl Visitor for Least {
+            type Output = usize;
+
+            fn visit<P: Inspect>(self) -> usize {
+                if P::BYZANTINE { P::replicas_for(1) } else { 1 }
+            }
+        }
+
+        self.visit(Least)
+    }
+
     /// Calls `visitor` with the protocol as a type.
     pub fn visit<V: Visitor>(self, visitor: V) -> V::Output {
         match self {

@@ -244,6 +244,7 @@ impl<P: Inspect> World<P> {
     }
 
     pub(crate) fn send_request(&mut self, node: usize, request: &Request) {
+        self.overhear(request);
         let twice = self.phase == Phase::Faults
             && self.host_dice.chance(self.plan.network.duplicate_ppm)
             && self.faults.strikes(FaultKind::Duplicate);
@@ -266,6 +267,10 @@ impl<P: Inspect> World<P> {
 
     /// A reply arrives at a client.
     pub(crate) fn hear(&mut self, index: usize, reply: Reply) -> Check {
+        if index >= self.clients.len() {
+            self.rogue_hears(index, &reply);
+            return Ok(());
+        }
         let client = &mut self.clients[index];
         // Replies to reads carry no identity; numbers are not used twice within a session.
         let current = reply.seq == client.seq

@@ -1,5 +1,5 @@
-//! Messages between replicas: sealed, sent, lost, delayed, corrupted, opened; and what Byzantine
-//! senders make of them.
+//! Messages between replicas: sealed, sent, lost, delayed, corrupted, opened. What Byzantine senders
+//! make of them is in `byzantine::speech`.
 
 use std::hash::Hash;
 use std::rc::Rc;
@@ -7,26 +7,17 @@ use std::rc::Rc;
 use quorate_smr::auth::Authenticator;
 use quorate_smr::executor::describe_snapshot;
 use quorate_smr::protocol::{Input, To};
-use quorate_smr::{Batch, ReplicaId, wire};
+use quorate_smr::{ReplicaId, wire};
 
-use crate::byzantine::{Behaviour, forge};
 use crate::damage::Damage;
 use crate::door::{check_peer, open_frame};
 use crate::event::{Content, Event, Parcel};
 use crate::fault::FaultKind;
-use crate::fold::Fold;
 use crate::inspect::{Inspect, Sealed};
 use crate::invariants;
-use crate::node::REPLAYS_MAX;
-use crate::plan::MS;
 use crate::trace::{Happening, Mark};
 use crate::violation::{Check, Violation, broken};
 use crate::world::{Phase, World};
-
-/// How long a Byzantine replica treats the same peers in the same way, in nanoseconds.
-const WHIM_NS: u64 = 300 * MS;
-/// Messages that a Byzantine replica replays or forges, in parts of a million.
-const MISCHIEF_PPM: u32 = 150_000;
 
 impl<P: Inspect> World<P> {
     /// Sends a message of node `index`, with snapshot bytes if `image` is given.
@@ -42,16 +33,8 @@ impl<P: Inspect> World<P> {
             let text = shorten(&format!("{message:?}"));
             self.tell(|| Happening::Says { node: index, to, text });
         }
-        if self.nodes[index].byzantine == Some(Behaviour::Equivocate)
-            && self.equivocate(index, to, &message, image.as_ref())
-        {
-            return Ok(());
-        }
-        if self.nodes[index].byzantine == Some(Behaviour::Lie) {
-            let receivers = to.receivers(self.nodes[index].id, self.nodes[index].setup.members);
-            for receiver in receivers.iter() {
-                self.lie(index, To::One(receiver), &message, image.clone());
-            }
+        if self.nodes[index].byzantine.is_some() {
+            self.misspeak(index, to, &message, image.as_ref());
             return Ok(());
         }
         let sealed = self.nodes[index].auth.seal(to, message);
@@ -59,20 +42,16 @@ impl<P: Inspect> World<P> {
         Ok(())
     }
 
-    /// Tells one receiver a signed lie, or the truth.
-    fn lie(&mut self, index: usize, to: To, message: &P::Message, image: Option<Rc<Vec<u8>>>) {
-        let node = &mut self.nodes[index];
-        let lie = P::lie(&node.auth, to, message, &mut node.lies, &mut self.host_dice);
-        let sealed = match lie {
-            Some(lie) if self.faults.strikes(FaultKind::Lie) => lie,
-            _ => node.auth.seal(to, message.clone()),
-        };
-        self.send_sealed(index, to, sealed, image);
-    }
-
-    fn send_sealed(&mut self, index: usize, to: To, sealed: Sealed<P>, image: Option<Rc<Vec<u8>>>) {
+    /// Puts a sealed message on its way to all of its receivers.
+    pub(crate) fn send_sealed(
+        &mut self,
+        index: usize,
+        to: To,
+        sealed: Sealed<P>,
+        image: Option<Rc<Vec<u8>>>,
+    ) {
         let node = &self.nodes[index];
-        let (from, setup) = (node.id, &node.setup);
+        let (from, twin, setup) = (node.id, node.twin, &node.setup);
         let receivers = to.receivers(from, setup.members);
         let mut bytes = image.as_ref().map_or(0, |image| image.len());
         let content = if self.network.frames() || self.count_bytes || self.network.has_bandwidth() {
@@ -89,34 +68,19 @@ impl<P: Inspect> World<P> {
             Content::Sealed(sealed)
         };
         let sent_ns = self.now_ns;
-        let parcel = Parcel { from, content, snapshot: image, damage: None, sent_ns };
+        let parcel = Parcel { from, twin, content, snapshot: image, damage: None, sent_ns };
         for receiver in receivers.iter() {
             self.counters.message_bytes += bytes as u64;
-            self.send_parcel(index, receiver, parcel.clone(), bytes);
-        }
-    }
-
-    fn send_parcel(&mut self, index: usize, to: ReplicaId, parcel: Parcel<P>, bytes: usize) {
-        if self.is_silenced(index, Some(to)) {
-            return;
-        }
-        match self.nodes[index].byzantine {
-            Some(Behaviour::Replay) => self.replay(index, to, &parcel),
-            Some(Behaviour::Forge) if self.host_dice.chance(MISCHIEF_PPM) => {
-                if let Some(forged) = forge::<P>(&parcel, &mut self.host_dice)
-                    && self.faults.strikes(FaultKind::Forge)
-                {
-                    self.dispatch(to, forged, bytes, 0);
-                    return;
-                }
+            if self.nodes[index].is_honest() {
+                self.dispatch(receiver, parcel.clone(), bytes, 0);
+            } else {
+                self.missend(index, receiver, parcel.clone(), bytes);
             }
-            _ => {}
         }
-        self.dispatch(to, parcel, bytes, 0);
     }
 
     /// Puts a parcel on the wire, `later` nanoseconds from now.
-    fn dispatch(&mut self, to: ReplicaId, parcel: Parcel<P>, bytes: usize, later: u64) {
+    pub(crate) fn dispatch(&mut self, to: ReplicaId, parcel: Parcel<P>, bytes: usize, later: u64) {
         self.counters.messages += 1;
         let (now, from) = (self.now_ns, parcel.from);
         let fate = self.network.fate(now, from, to, bytes, &mut self.faults);
@@ -141,93 +105,10 @@ impl<P: Inspect> World<P> {
                 }
             }
             let at = now + later + delay;
-            for node in self.homes(to, parcel.from) {
+            for node in self.homes(to, parcel.from, parcel.twin) {
                 let parcel = Box::new(parcel.clone());
                 self.queue.push(at, Event::Deliver { node, parcel });
             }
-        }
-    }
-
-    /// The nodes that hear what is sent to `to`: one, unless it has a twin.
-    fn homes(&self, to: ReplicaId, from: ReplicaId) -> Vec<usize> {
-        let mut homes = vec![usize::from(to.0)];
-        for (index, node) in self.nodes.iter().enumerate().skip(self.replicas) {
-            if node.id == to {
-                homes.push(index);
-            }
-        }
-        if homes.len() > 1 {
-            homes.swap(0, usize::from(self.whim(from) & 1 == 1));
-            homes.truncate(1);
-        }
-        homes
-    }
-
-    /// A number that stays the same for a peer for a while.
-    fn whim(&self, peer: ReplicaId) -> u64 {
-        let mut fold = Fold::default();
-        fold.mix(self.seed);
-        fold.mix(self.now_ns / WHIM_NS);
-        fold.mix(u64::from(peer.0));
-        fold.value()
-    }
-
-    /// Whether a Byzantine node keeps quiet towards `to` (a client, if none is named).
-    pub(crate) fn is_silenced(&mut self, index: usize, to: Option<ReplicaId>) -> bool {
-        let node = &self.nodes[index];
-        let peer = to.unwrap_or(ReplicaId(u8::MAX));
-        let (silent, kind) = match (node.byzantine, node.twin) {
-            (Some(Behaviour::Mute), _) => (true, FaultKind::Mute),
-            (Some(Behaviour::Selective), _) => (self.whim(peer) & 2 == 2, FaultKind::Selective),
-            // A twin speaks to those only that it hears.
-            (Some(Behaviour::Twins), Some(twin)) => {
-                (self.whim(peer) & 1 != u64::from(twin), FaultKind::Twin)
-            }
-            _ => return false,
-        };
-        if silent {
-            self.faults.note(kind);
-        }
-        silent
-    }
-
-    /// Proposes different batches to different backups; whether `message` was a proposal.
-    fn equivocate(
-        &mut self,
-        index: usize,
-        to: To,
-        message: &P::Message,
-        image: Option<&Rc<Vec<u8>>>,
-    ) -> bool {
-        let node = &self.nodes[index];
-        let batch = node.other_batch.clone().unwrap_or_else(|| Batch::empty(node.setup.group));
-        let Some(other) = P::equivocate(message, node.id, &batch) else { return false };
-        if other == *message || !self.faults.strikes(FaultKind::Equivocate) {
-            return false;
-        }
-        let receivers = to.receivers(node.id, node.setup.members);
-        for receiver in receivers.iter() {
-            let lie = self.host_dice.chance(500_000);
-            let said = if lie { other.clone() } else { message.clone() };
-            let to = To::One(receiver);
-            let sealed = self.nodes[index].auth.seal(to, said);
-            self.send_sealed(index, to, sealed, image.cloned());
-        }
-        true
-    }
-
-    /// Keeps the message for later, and sends an old one again now and then.
-    fn replay(&mut self, index: usize, to: ReplicaId, parcel: &Parcel<P>) {
-        let old = &mut self.nodes[index].old_messages;
-        old.push_back((to, parcel.clone()));
-        if old.len() > REPLAYS_MAX {
-            old.pop_front();
-        }
-        if self.host_dice.chance(MISCHIEF_PPM) && self.faults.strikes(FaultKind::Replay) {
-            let place = self.host_dice.index(self.nodes[index].old_messages.len());
-            let (to, parcel) = self.nodes[index].old_messages[place].clone();
-            let later = self.host_dice.below(WHIM_NS);
-            self.dispatch(to, parcel, 0, later);
         }
     }
 

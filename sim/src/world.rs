@@ -10,7 +10,7 @@ use quorate_smr::protocol::{Effects, Setup};
 use quorate_smr::{ClientId, ReplicaId, Role, Seed, Slot};
 
 use crate::atlas::Atlas;
-use crate::byzantine::Behaviour;
+use crate::byzantine::{Behaviour, Rogue, Speakers};
 use crate::client::{Client, Doing};
 use crate::clock::Clock;
 use crate::dice::Dice;
@@ -43,13 +43,12 @@ const POLL_NS: u64 = 10 * MS;
 /// How long a cluster beyond its fault bound is watched, in nanoseconds.
 const BEYOND_NS: u64 = 2_000 * MS;
 
-/// Parts of a run's randomness; the plan is part 1.
+/// Parts of a run's randomness; the plan is part 1, the configuration part 6.
 mod part {
     pub(super) const NETWORK: u64 = 2;
     pub(super) const DISK: u64 = 3;
     pub(super) const NEMESIS: u64 = 4;
     pub(super) const HOST: u64 = 5;
-    pub(super) const CONFIG: u64 = 6;
     pub(super) const CLIENTS: u64 = 100;
 }
 
@@ -104,6 +103,10 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) nodes: Vec<Node<P>>,
     pub(crate) replicas: usize,
     pub(crate) clients: Vec<Client<ClientSide<P>>>,
+    pub(crate) rogues: Vec<Rogue<ClientSide<P>>>,
+    /// Requests that misbehaving clients sent.
+    pub(crate) rogue_requests: u64,
+    pub(crate) speakers: Speakers<P>,
     pub(crate) network: Network,
     pub(crate) disk_dice: Dice,
     pub(crate) disk_fault_dice: Dice,
@@ -139,17 +142,8 @@ impl<P: Inspect> World<P> {
     /// The world of `seed` at virtual time 0.
     pub(crate) fn new(options: &Options<P>, seed: u64, trace: Option<TraceSink>) -> Self {
         let replicas = options.replicas;
-        let mut config = options.config.clone().unwrap_or_else(|| draw_config::<P>(seed, replicas));
-        if let Some(adjust) = &options.adjust {
-            adjust(&mut config);
-        }
-        let mut plan = options.plan.clone().unwrap_or_else(|| {
-            let byzantine = P::BYZANTINE && options.byzantine;
-            Plan::swarm(seed, replicas, P::tolerated(&config, replicas), byzantine)
-        });
-        if let Some(sharpen) = &options.sharpen {
-            sharpen(&mut plan);
-        }
+        let config = options.config_of(seed);
+        let plan = options.plan_of(seed);
         let network = Network::new(
             plan.network.clone(),
             plan.turbulence.clone(),
@@ -164,6 +158,9 @@ impl<P: Inspect> World<P> {
             nodes: Vec::new(),
             replicas,
             clients: Vec::new(),
+            rogues: Vec::new(),
+            rogue_requests: 0,
+            speakers: Speakers::new(seed),
             network,
             disk_dice: Dice::new(seed, part::DISK),
             disk_fault_dice: Dice::new(seed, PART_DISK_FAULTS),
@@ -193,6 +190,7 @@ impl<P: Inspect> World<P> {
         };
         world.add_nodes();
         world.add_clients();
+        world.add_rogues();
         world
     }
 
@@ -329,6 +327,8 @@ impl<P: Inspect> World<P> {
             let wait = self.host_dice.below(50 * MS);
             self.arm_client(client, wait);
         }
+        self.begin_amnesia();
+        self.begin_rogues();
         for trouble in [
             Trouble::Crash,
             Trouble::CrashWithinStep,
@@ -408,6 +408,11 @@ impl<P: Inspect> World<P> {
                 Ok(())
             }
             Event::Hunt { node, incarnation } => self.catch_leader(node, incarnation),
+            Event::Forget { node } => self.forget(node),
+            Event::Rogue { rogue } => {
+                self.act(rogue);
+                Ok(())
+            }
             Event::FaultsEnd => self.heal(),
             Event::Poll => self.poll(),
         }
@@ -622,13 +627,6 @@ impl<P: Inspect> World<P> {
     }
 }
 
-fn draw_config<P: Inspect>(seed: u64, replicas: usize) -> P::Config {
-    let mut dice = Dice::new(seed, part::CONFIG);
-    let mut config = P::draw_config(&mut dice);
-    P::draw_for_group(&mut config, replicas, &mut dice);
-    config
-}
-
 /// A number for the kind of event and for whom it happens, for the trace hash.
 fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
     match event {
@@ -647,9 +645,11 @@ fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
         Event::Mend { .. } => (13, 0),
         Event::FaultsEnd => (14, 0),
         Event::Poll => (15, 0),
+        Event::Forget { node } => (31, *node),
+        Event::Rogue { rogue } => (32, *rogue),
         Event::AskAgain { client, .. } => (17, *client),
         Event::Hunt { node, .. } => (18, *node),
-        Event::Disk(_) => (31, 0),
+        Event::Disk(_) => (33, 0),
         Event::SnapshotInstalled { node, .. } => (16, *node),
         Event::Storm(storm) => (21, *storm as usize),
         Event::Link { from, to, .. } => (22, *from << 8 | *to),

@@ -70,7 +70,8 @@ impl Default for SessionLimits {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Remembered {
-    seq: u64,
+    /// `None`: nothing is remembered here. No number stands for that: clients may use all of them.
+    seq: Option<u64>,
     reply: Vec<u8>,
 }
 
@@ -179,21 +180,19 @@ impl Sessions {
         let window = self.limits.window.max(1) as u64;
         let session = &mut self.slots[index];
         session.used = true;
-        if seq.0.saturating_add(window) <= session.highest {
+        if session.highest.checked_sub(seq.0).is_some_and(|behind| behind >= window) {
             return Admission::Stale;
         }
         let place = (seq.0 % window) as usize;
         if place >= session.answers.len() {
-            session
-                .answers
-                .resize_with(place + 1, || Remembered { seq: u64::MAX, reply: Vec::new() });
+            session.answers.resize_with(place + 1, Remembered::default);
         }
         session.highest = session.highest.max(seq.0);
         let answer = &mut session.answers[place];
-        if answer.seq == seq.0 {
+        if answer.seq == Some(seq.0) {
             return Admission::Repeated(&answer.reply);
         }
-        answer.seq = seq.0;
+        answer.seq = Some(seq.0);
         answer.reply.clear();
         Admission::New(&mut answer.reply)
     }
@@ -210,11 +209,11 @@ impl Sessions {
         let session = &mut self.slots[*index];
         let newest = session.answers.get((session.highest % window) as usize).cloned();
         let Some(answer) = session.answers.get_mut((seq.0 % window) as usize) else { return };
-        if answer.seq != seq.0 {
+        if answer.seq != Some(seq.0) {
             return;
         }
         match (defect, newest) {
-            (Defect::RetryAppliedTwice, _) => answer.seq = u64::MAX,
+            (Defect::RetryAppliedTwice, _) => answer.seq = None,
             (Defect::AnswerOfAnother, Some(newest)) => answer.reply = newest.reply,
             _ => {}
         }
@@ -327,6 +326,22 @@ mod tests {
         }
         assert_eq!(sessions.admit(client, RequestSeq(11)), Admission::Stale);
         assert_eq!(sessions.admit(client, RequestSeq(12)), Admission::Repeated(b"x"));
+    }
+
+    #[test]
+    fn the_largest_number_is_a_number_like_any_other() {
+        let mut sessions = Sessions::new(SessionLimits { clients_max: 4, window: 8 }, &[]);
+        let client = sessions.open();
+        for seq in [u64::MAX, u64::MAX - 7, 0, u64::MAX - 1] {
+            if seq == 0 {
+                assert_eq!(sessions.admit(client, RequestSeq(seq)), Admission::Stale);
+                continue;
+            }
+            answer(&mut sessions, client, seq, b"x");
+            let again = sessions.admit(client, RequestSeq(seq));
+            assert_eq!(again, Admission::Repeated(b"x"), "{seq}");
+        }
+        assert_eq!(sessions.admit(client, RequestSeq(u64::MAX - 8)), Admission::Stale);
     }
 
     #[test]

@@ -9,10 +9,12 @@ mod raft;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::hash::Hash;
 
 use quorate_smr::auth::Authenticator;
 use quorate_smr::{Batch, Digest, Protocol, ReplicaId, Slot, To};
 
+use crate::byzantine::{Behaviour, Speech};
 use crate::dice::Dice;
 use crate::turbulence::Illness;
 
@@ -54,7 +56,7 @@ pub enum Value {
 /// A protocol that the simulator can look into.
 pub trait Inspect: Protocol {
     /// What a replica must still know after a crash because it told others.
-    type Memory: Clone + PartialEq + Debug;
+    type Memory: Clone + Eq + Hash + Debug + Send + Sync + 'static;
 
     /// Whether at most one replica may lead an epoch ([`quorate_smr::Status::epoch`]).
     const SOLE_LEADER: bool;
@@ -192,9 +194,10 @@ pub trait Inspect: Protocol {
     /// when a leader is elected.
     fn log(&self) -> Option<BTreeMap<Slot, Batch>>;
 
-    /// A lie in place of `message`, with the liar's own valid proofs; `None` when there is nothing
-    /// to lie about. `told` is what the liar said before and must stick to.
+    /// A lie of the kind `how` in place of `message`, with the liar's own valid proofs; `None` when
+    /// there is nothing to lie about. `told` is what the liar said before and must stick to.
     fn lie(
+        _how: Behaviour,
         _auth: &Self::Auth,
         _to: To,
         _message: &Self::Message,
@@ -202,6 +205,29 @@ pub trait Inspect: Protocol {
         _dice: &mut Dice,
     ) -> Option<Sealed<Self>> {
         None
+    }
+
+    /// `sealed` with a proof that is wrong for some receivers.
+    fn spoil(_sealed: &Sealed<Self>, _dice: &mut Dice) -> Option<Sealed<Self>> {
+        None
+    }
+
+    /// What kind of thing `message` is.
+    #[must_use]
+    fn speech(_message: &Self::Message) -> Speech {
+        Speech::Other
+    }
+
+    /// Epoch and slot that a proposal or a vote is about.
+    #[must_use]
+    fn place(_message: &Self::Message) -> Option<(u64, Slot)> {
+        None
+    }
+
+    /// All votes with which a replica supports `proposal`.
+    #[must_use]
+    fn votes_for(_proposal: &Self::Message) -> Vec<Self::Message> {
+        Vec::new()
     }
 
     /// The proposal `message` of the replica `from` with `batch` in place of what it proposes;

@@ -12,7 +12,7 @@ use crate::dice::Dice;
 use crate::invariants::CHOSEN_IS_PROPOSED;
 
 /// The highest ballot promised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PaxosMemory {
     promised: Ballot,
 }

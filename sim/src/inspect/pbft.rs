@@ -1,16 +1,17 @@
 //! PBFT: replicas may lie; prepared batches of one view and slot agree among the honest ones.
 
+mod lies;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_pbft::{
-    Message, NewView, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignatureMemo,
-    SignedNewView, SignedViewChange, View, ViewChange, Wire,
+    Message, Pbft, PbftAuth, PbftConfig, Proposal, Record, Sealed, SignatureMemo, View,
 };
-use quorate_smr::{Batch, Digest, GroupId, QuorumRule, ReplicaId, ReplicaSet, Slot, To};
+use quorate_smr::{Batch, Digest, QuorumRule, ReplicaId, ReplicaSet, Slot, To};
 
 use super::{Choice, Entry, Inspect, Told, Value};
+use crate::byzantine::{Behaviour, Speech};
 use crate::dice::Dice;
 use crate::invariants::PREPARED_SURVIVES;
 
@@ -20,7 +21,7 @@ thread_local! {
 }
 
 /// The view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PbftMemory {
     view: View,
 }
@@ -115,36 +116,45 @@ impl Inspect for Pbft {
     }
 
     fn lie(
+        how: Behaviour,
         auth: &PbftAuth,
         to: To,
         message: &Message,
         told: &mut Told,
         dice: &mut Dice,
     ) -> Option<Sealed> {
-        let wire = match message {
-            Message::ViewChange(change) if dice.chance(LIES_PPM) => {
-                Wire::ViewChange(Arc::new(auth.sign_view_change(forgetful(change, dice))))
-            }
-            Message::NewView(new_view) => {
-                let content = another_choice(new_view, told, dice)?;
-                Wire::NewView(Arc::new(auth.sign_new_view(content)))
-            }
-            // Stands by what its new view said.
-            Message::Prepare { view, slot, .. } => {
-                let digest = *told.get(&(view.0, *slot))?;
-                Wire::Prepare { view: *view, slot: *slot, digest }
-            }
-            Message::Commit { view, slot, .. } => {
-                let digest = *told.get(&(view.0, *slot))?;
-                Wire::Commit { view: *view, slot: *slot, digest }
-            }
-            Message::Checkpoint(checkpoint) if dice.chance(LIES_PPM) => {
-                let digest = Digest::of(&dice.word().to_le_bytes());
-                Wire::Checkpoint(auth.sign_checkpoint(checkpoint.slot, digest))
-            }
-            _ => return None,
-        };
-        Some(auth.seal_wire(to, wire))
+        lies::lie(how, auth, to, message, told, dice)
+    }
+
+    fn spoil(sealed: &Sealed, dice: &mut Dice) -> Option<Sealed> {
+        lies::spoil(sealed, dice)
+    }
+
+    fn speech(message: &Message) -> Speech {
+        match message {
+            Message::PrePrepare { .. } | Message::NewView(_) => Speech::Proposal,
+            Message::Prepare { .. } | Message::Commit { .. } => Speech::Vote,
+            Message::Body { .. }
+            | Message::Claims { .. }
+            | Message::Stable(_)
+            | Message::Snapshot(_) => Speech::Answer,
+            _ => Speech::Other,
+        }
+    }
+
+    fn place(message: &Message) -> Option<(u64, Slot)> {
+        match message {
+            Message::PrePrepare { view, slot, .. }
+            | Message::Prepare { view, slot, .. }
+            | Message::Commit { view, slot, .. } => Some((view.0, *slot)),
+            _ => None,
+        }
+    }
+
+    fn votes_for(proposal: &Message) -> Vec<Message> {
+        let Message::PrePrepare { view, slot, proposal } = proposal else { return Vec::new() };
+        let (view, slot, digest) = (*view, *slot, proposal.digest());
+        vec![Message::Prepare { view, slot, digest }, Message::Commit { view, slot, digest }]
     }
 
     fn equivocate(message: &Message, _from: ReplicaId, batch: &Batch) -> Option<Message> {
@@ -152,38 +162,4 @@ impl Inspect for Pbft {
         let proposal = Proposal::new(batch.clone()).ok()?;
         Some(Message::PrePrepare { view: *view, slot: *slot, proposal })
     }
-}
-
-/// View changes and checkpoints that a liar falsifies, in parts of a million.
-const LIES_PPM: u32 = 600_000;
-
-/// A view change that leaves out some of what its author prepared, or everything.
-fn forgetful(change: &SignedViewChange, dice: &mut Dice) -> ViewChange {
-    let mut content = change.content.clone();
-    content.prepared.truncate(dice.index(content.prepared.len() + 1));
-    if dice.chance(500_000) {
-        content.prepared.clear();
-        content.pre_prepared.clear();
-    }
-    content
-}
-
-/// A new view that chooses otherwise than its view changes demand: null requests, or a shorter log.
-/// The first lie about a view stands; `None` when it is the truth.
-fn another_choice(new_view: &SignedNewView, told: &mut Told, dice: &mut Dice) -> Option<NewView> {
-    let mut content = new_view.content.clone();
-    let (view, base) = (content.view.0, content.base.0);
-    let slots = (1..=content.chosen.len() as u64).map(|offset| Slot(base + offset));
-    if !told.contains_key(&(view, Slot::ZERO)) {
-        // An entry for slot 0 says that the lie about this view was chosen.
-        told.insert((view, Slot::ZERO), Digest::default());
-        let null = Batch::empty(GroupId(0)).digest(&mut Vec::new()).unwrap_or_default();
-        for slot in slots.clone().filter(|_| dice.chance(LIES_PPM)) {
-            told.insert((view, slot), null);
-        }
-    }
-    for (slot, chosen) in slots.zip(&mut content.chosen) {
-        *chosen = told.get(&(view, slot)).copied().unwrap_or(*chosen);
-    }
-    (content.chosen != new_view.content.chosen).then_some(content)
 }

@@ -11,7 +11,7 @@ use crate::dice::Dice;
 use crate::turbulence::Illness;
 
 /// Term and vote (figure 2, "updated on stable storage before responding").
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RaftMemory {
     term: Term,
     vote: Option<ReplicaId>,

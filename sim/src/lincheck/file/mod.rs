@@ -35,11 +35,13 @@ mod event;
 mod json;
 mod judge;
 mod subject;
+mod timeline;
 mod value;
 
-pub use event::{Entry, Function, History, InputError, Position, Problem, Result};
+pub use event::{Completion, Entry, Function, History, InputError, Position, Problem, Result};
 pub use json::write_json;
 pub use judge::{Judgement, KeyReport, ModelName, Options, UnknownModel, judge};
+pub use timeline::{described, draw};
 pub use value::{VALUE_DEPTH_MAX, Value};
 
 /// The most bytes of a file.

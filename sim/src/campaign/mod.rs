@@ -1,4 +1,9 @@
 //! Many seeds over all cores, and what came of them together.
+//!
+//! What always holds: a [`Summary`] does not grow with the number of runs, and does not depend on
+//! the number of threads or on which of them made which run.
+
+mod mixed;
 
 use std::ops::Range;
 
@@ -9,6 +14,10 @@ use crate::inspect::Inspect;
 use crate::options::Options;
 use crate::outcome::{Outcome, simulate};
 use crate::violation::Violation;
+pub use mixed::{Campaign, Group, Mix, Report, Until, simulate_named};
+
+/// Violations that a summary keeps, those of the lowest seeds; the others are only counted.
+pub const VIOLATIONS_KEPT_MAX: usize = 100;
 
 /// What came of many runs.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +44,15 @@ pub struct Summary {
     pub beyond_bound: u64,
     /// Histories that the linearizability checker could not decide within its limit.
     pub checks_given_up: u64,
-    /// Seeds with a broken invariant, lowest first.
+    /// Runs with a broken invariant.
+    pub violated: u64,
+    /// Seeds with a broken invariant, lowest first, at most [`VIOLATIONS_KEPT_MAX`].
     pub violations: Vec<(u64, Violation)>,
+    /// The sum of all runs' trace hashes: equal for equal seeds of equal code, whatever the machine
+    /// and the number of threads.
+    pub trace_hash: u64,
+    /// Real time that the runs took, each on its core, in nanoseconds; 0 where nobody measured.
+    pub busy_ns: u64,
 }
 
 impl Summary {
@@ -53,8 +69,11 @@ impl Summary {
         self.faults.merge(&outcome.faults);
         self.beyond_bound += u64::from(outcome.beyond_bound);
         self.checks_given_up += u64::from(outcome.check_gave_up);
+        self.trace_hash = self.trace_hash.wrapping_add(outcome.trace_hash);
         if let Some(violation) = outcome.violation {
+            self.violated += 1;
             self.violations.push((outcome.seed, violation));
+            self.keep_the_lowest();
         }
     }
 
@@ -72,9 +91,17 @@ impl Summary {
         self.faults.merge(&other.faults);
         self.beyond_bound += other.beyond_bound;
         self.checks_given_up += other.checks_given_up;
+        self.trace_hash = self.trace_hash.wrapping_add(other.trace_hash);
+        self.busy_ns += other.busy_ns;
+        self.violated += other.violated;
         self.violations.extend(other.violations);
-        self.violations.sort_by_key(|(seed, _)| *seed);
+        self.keep_the_lowest();
         self
+    }
+
+    fn keep_the_lowest(&mut self) {
+        self.violations.sort_by_key(|(seed, _)| *seed);
+        self.violations.truncate(VIOLATIONS_KEPT_MAX);
     }
 }
 
@@ -116,4 +143,29 @@ where
         start = end;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_raft::Raft;
+
+    use super::*;
+    use crate::violation::Violation;
+
+    #[test]
+    fn a_summary_keeps_the_lowest_violations_and_counts_the_others() {
+        let outcome = simulate(&Options::<Raft>::new(1), 0);
+        let detail = String::new();
+        let violation = Violation { invariant: "planted", detail, at_ns: 0, step: 0 };
+        let mut halves = [Summary::default(), Summary::default()];
+        for seed in (0..300).rev() {
+            let violation = Some(violation.clone());
+            halves[seed as usize % 2].add(Outcome { seed, violation, ..outcome.clone() });
+        }
+        let [even, odd] = halves;
+        let all = even.merge(odd);
+        assert_eq!((all.violated, all.violations.len()), (300, VIOLATIONS_KEPT_MAX));
+        let seeds: Vec<_> = all.violations.iter().map(|(seed, _)| *seed).collect();
+        assert_eq!(seeds, (0..100).collect::<Vec<_>>());
+    }
 }

@@ -1,0 +1,16 @@
+//! The program: many seeds ([`many`]), or one ([`single`]).
+
+mod arguments;
+mod many;
+mod single;
+
+pub(crate) use arguments::Arguments;
+use arguments::{InputError, Work};
+
+/// Does what was asked for; whether there was no violation.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool, InputError> {
+    match arguments.work()? {
+        Work::Many(campaign) => many::run(arguments, &campaign),
+        Work::One(case) => single::run(arguments, case),
+    }
+}
