@@ -28,6 +28,7 @@
 //! ```
 
 mod clients;
+mod disks;
 mod door;
 mod failure;
 mod faults;
