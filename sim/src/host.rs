@@ -188,7 +188,7 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         running.progress.advance(status, running.executor.applied())?;
         check_bounded(&status)?;
-        check_host(&status, running, self.clients.len())?;
+        check_host(&status, running, self.clients.len() + self.plan.rogues.len())?;
         if let Some((name, held, max)) = running.protocol.buffers() {
             check_buffer(status.replica, name, held, max)?;
         }

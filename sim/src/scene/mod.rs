@@ -28,9 +28,11 @@
 //! ```
 
 mod clients;
+mod door;
 mod failure;
 mod faults;
 mod script;
+mod weather;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -52,6 +54,7 @@ use crate::violation::{Check, Violation};
 use crate::world::{Phase, World};
 
 pub use clients::{Operation, ReadMode};
+pub use door::SeenFrame;
 pub use failure::SceneFailure;
 pub use script::{Heard, Rule, WritePoint};
 
