@@ -213,7 +213,10 @@ impl Pbft {
             }
             tally.voters(digest).len()
         };
-        let prepared_now = !round.prepared && votes(&round.prepares) >= quorum;
+        let has_quorum = votes(&round.prepares) >= quorum;
+        #[cfg(feature = "planted-defects")]
+        let has_quorum = has_quorum || limits.has(crate::config::Defect::PreparedWithoutQuorum);
+        let prepared_now = !round.prepared && has_quorum;
         if prepared_now {
             round.prepared = true;
             entry.prepared = Some((view, digest));

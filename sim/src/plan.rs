@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::byzantine::{Behaviour, Mischief};
 use crate::dice::Dice;
+use crate::profile::Profile;
 use crate::turbulence::Turbulence;
 
 /// One millisecond of virtual time.
@@ -252,6 +253,9 @@ impl Plan {
                 plan.left_down.push(down);
             }
             faulty -= 1;
+        }
+        if let Some(profile) = Profile::draw(seed) {
+            profile.aim(&mut plan);
         }
         plan.draw_turbulence(seed, replicas, faults);
         plan

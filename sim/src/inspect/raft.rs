@@ -109,6 +109,7 @@ impl Inspect for Raft {
     }
 
     const CHAINED_LOG: bool = true;
+    const CHOSEN_STAYS: Option<&'static str> = None;
 
     fn epoch_at(&self, slot: Slot) -> Option<u64> {
         self.term_at(slot).map(|term| term.0)

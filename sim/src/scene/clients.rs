@@ -153,6 +153,19 @@ impl<P: Inspect> Scene<P> {
         self.insist(client, "the session is opened", opened)
     }
 
+    /// All clients that have no session open one, so that no later step waits for that.
+    ///
+    /// # Errors
+    /// A broken invariant, or no answer within [`PATIENCE_MS`].
+    pub fn open_sessions(&mut self) -> Step {
+        for client in 0..self.world.clients.len() {
+            if self.world.clients[client].id == ClientId::NONE {
+                self.open_session(client)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for the operation, asking again now and then.
     fn persist(&mut self, operation: Operation) -> Step {
         self.insist(operation.client, "the operation is answered", move |scene| {

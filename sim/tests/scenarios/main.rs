@@ -5,8 +5,13 @@
 //! `sim/README.md`; [`scenario!`] makes one test of it for each protocol and size. Where a defect can
 //! be planted against which it stands, the same function must fail with the defect: [`sees`].
 
+mod byzantine;
+mod clients;
 mod elections;
 mod index;
+mod network;
+mod reads;
+mod snapshots;
 mod subject;
 
 use quorate_sim::Inspect;
