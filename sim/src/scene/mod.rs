@@ -28,9 +28,12 @@
 //! ```
 
 mod clients;
+mod disks;
+mod door;
 mod failure;
 mod faults;
 mod script;
+mod weather;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -52,6 +55,7 @@ use crate::violation::{Check, Violation};
 use crate::world::{Phase, World};
 
 pub use clients::{Operation, ReadMode};
+pub use door::SeenFrame;
 pub use failure::SceneFailure;
 pub use script::{Heard, Rule, WritePoint};
 

@@ -191,17 +191,12 @@ scenario!(a_chosen_value_is_what_every_later_leader_proposes:
 
 #[test]
 fn the_scenario_sees_a_chosen_value_that_is_replaced() {
-    let broken =
-        [invariants::CHOSEN_IS_PROPOSED, invariants::PREPARED_SURVIVES, invariants::SLOT_AGREEMENT];
+    let broken = [invariants::CHOSEN_IS_PROPOSED, invariants::SLOT_AGREEMENT];
     let plant = |config: &mut quorate_paxos::PaxosConfig| {
         config.defect = Some(quorate_paxos::Defect::IgnoreLowerBallotValue);
     };
     sees::<Paxos>(3, chosen_is_kept, plant, &broken);
     sees::<Paxos>(5, chosen_is_kept, plant, &broken);
-    let plant = |config: &mut quorate_pbft::PbftConfig| {
-        config.defect = Some(quorate_pbft::Defect::PreparedDroppedInViewChange);
-    };
-    sees(4, prepared_is_kept, plant, &broken);
 }
 
 /// Two replicas ask whether they could win, and everyone says yes to both. The yeses arrive twice,
