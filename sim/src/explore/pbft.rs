@@ -6,6 +6,7 @@
 //! were sent so far. It says nothing about checkpoints and later slots. Messages that only speed
 //! up recovery (status reports) are not carried.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,6 +131,7 @@ impl Explore for Pbft {
                 lost: no_view_change,
                 byzantine: Some(ReplicaId(0)),
                 expects: vec![Committed],
+                steps: NonZeroUsize::new(10),
                 gate: true,
                 ..run("equivocation", "the primary lies, no view change")
             },
@@ -137,6 +139,7 @@ impl Explore for Pbft {
                 bounds: bounds("timeouts=2,proposals=1,epochs=1"),
                 prelude: Some(COMMITTED_AT_ONE),
                 expects: vec![Committed, SecondLeader],
+                steps: NonZeroUsize::new(12),
                 gate: true,
                 ..run("view-change", "all honest; a batch committed at one, then one view change")
             },
@@ -155,7 +158,8 @@ impl Explore for Pbft {
                 bounds: bounds("timeouts=2,proposals=1,epochs=1"),
                 byzantine: Some(ReplicaId(3)),
                 prelude: Some(COMMITTED_AT_ONE),
-                expects: vec![Committed, SecondLeader],
+                expects: vec![Committed],
+                steps: NonZeroUsize::new(7),
                 gate: true,
                 ..run("lying-backup", "a backup lies; a batch committed at one, a view change")
             },

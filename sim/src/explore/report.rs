@@ -156,12 +156,14 @@ fn run<P: Explore>(
             // `stateright` looks at the time only where threads share work. All that waits is still
             // checked. With one thread, every state before the depth seen here had its turn.
             stopped = Some(progress.depth);
-            checker.model().stop();
+            checker.model().stop(true);
         }
     }
     for handle in handles.drain(..) {
         handle.join().map_err(|_| ExploreError::Stopped)?;
     }
+    // Ways are found by taking them again.
+    checker.model().stop(false);
     Ok(report(exploration, limits, &checker, stopped, started))
 }
 

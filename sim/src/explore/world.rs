@@ -186,9 +186,9 @@ impl<P: Explore> World<P> {
         Ok(world)
     }
 
-    /// From now on states have no successors.
-    pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+    /// While it is stopped, states have no successors.
+    pub(crate) fn stop(&self, stopped: bool) {
+        self.stopped.store(stopped, Ordering::Relaxed);
     }
 
     /// The state after `prelude`.
