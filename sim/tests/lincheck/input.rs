@@ -12,7 +12,8 @@ fn read(text: &str) -> Result<History, InputError> {
 }
 
 fn judged(text: &str) -> Judgement {
-    judge(&read(text).unwrap(), &Options::default(), &mut || true).unwrap()
+    judge(&read(text).expect("the history is sound"), &Options::default(), &mut || true)
+        .expect("the history is sound")
 }
 
 #[track_caller]
