@@ -20,7 +20,7 @@ fn judged(text: &str) -> Judgement {
 fn assert_refused(text: &str, place: (usize, usize), words: &str) {
     let error = read(text)
         .and_then(|history| judge(&history, &Options::default(), &mut || true).map(|_| ()));
-    let error = error.unwrap_err();
+    let error = error.expect_err("it is refused");
     assert!(error.to_string().contains(words), "{error}");
     assert_eq!((error.at.line, error.at.column), place, "{error}");
 }
