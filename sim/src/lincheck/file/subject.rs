@@ -214,15 +214,7 @@ pub(super) fn kv(entries: &[&Entry], initial: &Value) -> Result<KvSubject> {
     }
     let initial = encoding.encode(initial, Position::START)?;
     let model = KvModel { initial: initial.map(Into::into) };
-<<<<<<< HEAD
     Ok(Subject { model, operations, show: Box::new(move |state| encoding.show(state.as_deref())) })
-=======
-    Ok(Subject {
-        model,
-        operations,
-        show: move |state: &Option<_>| encoding.show(state.as_deref()),
-    })
->>>>>>> byz
 }
 
 fn kv_answer(
