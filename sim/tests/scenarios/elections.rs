@@ -191,17 +191,12 @@ scenario!(a_chosen_value_is_what_every_later_leader_proposes:
 
 #[test]
 fn the_scenario_sees_a_chosen_value_that_is_replaced() {
-    let broken =
-        [invariants::CHOSEN_IS_PROPOSED, invariants::PREPARED_SURVIVES, invariants::SLOT_AGREEMENT];
+    let broken = [invariants::CHOSEN_IS_PROPOSED, invariants::SLOT_AGREEMENT];
     let plant = |config: &mut quorate_paxos::PaxosConfig| {
         config.defect = Some(quorate_paxos::Defect::IgnoreLowerBallotValue);
     };
     sees::<Paxos>(3, chosen_is_kept, plant, &broken);
     sees::<Paxos>(5, chosen_is_kept, plant, &broken);
-    let plant = |config: &mut quorate_pbft::PbftConfig| {
-        config.defect = Some(quorate_pbft::Defect::PreparedDroppedInViewChange);
-    };
-    sees(4, prepared_is_kept, plant, &broken);
 }
 
 /// Two replicas ask whether they could win, and everyone says yes to both. The yeses arrive twice,
@@ -565,19 +560,6 @@ fn stale_acknowledgement(scene: SceneBuilder<Raft>) -> Step {
 }
 
 scenario!(stale_replies_about_entries_that_were_replaced: raft(stale_acknowledgement));
-
-#[test]
-fn the_scenario_sees_a_stale_acknowledgement_that_is_counted() {
-    let broken = [
-        invariants::LEADER_COMPLETENESS,
-        invariants::SLOT_AGREEMENT,
-        invariants::CHOSEN_STAYS_CHOSEN,
-    ];
-    let plant = |config: &mut quorate_raft::RaftConfig| {
-        config.defect = Some(quorate_raft::Defect::StaleAcknowledgementCounted);
-    };
-    sees(5, stale_acknowledgement, plant, &broken);
-}
 
 /// Votes that a replica got before it crashed arrive when it stands again.
 fn stale_votes<P: Inspect>(scene: SceneBuilder<P>, is_vote: fn(&P::Message) -> bool) -> Step {
