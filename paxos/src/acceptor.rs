@@ -138,6 +138,7 @@ impl Paxos {
         }
         if ballot > self.acceptor.promised {
             self.stand_down(now, effects);
+            self.election.yield_to(now);
             self.promise(ballot, effects);
         }
         if !matches!(self.mode, Mode::Following) {
@@ -178,9 +179,11 @@ impl Paxos {
     fn has_room(&self, slot: Slot, batch: &Batch) -> bool {
         let (config, log) = (self.config(), &self.acceptor.log);
         let cost = log::cost(batch);
+        // What was accepted here in a lower ballot makes room for it.
+        let replaced = log.batch(slot).map_or(0, log::cost);
         slot.0 - log.decided().0 <= config.accept_slots_max()
-            && log.open_bytes() + cost <= (config.log_bytes_max / 2).max(cost)
-            && log.bytes() + cost <= config.log_bytes_max
+            && log.open_bytes() - replaced + cost <= (config.log_bytes_max / 2).max(cost)
+            && log.bytes() - replaced + cost <= config.log_bytes_max
     }
 
     /// Accepts: in memory now, durably once the journal says so.

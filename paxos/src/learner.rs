@@ -160,7 +160,8 @@ impl Paxos {
         let log = &mut self.acceptor.log;
         let slot = log.decided().next();
         if log.batch(slot) != Some(&batch) {
-            if log.bytes() + log::cost(&batch) > self.setup.config.log_bytes_max {
+            let replaced = log.batch(slot).map_or(0, log::cost);
+            if log.bytes() - replaced + log::cost(&batch) > self.setup.config.log_bytes_max {
                 return false;
             }
             let record = Record::Learned { slot, batch: batch.clone() };

@@ -197,6 +197,44 @@ pub enum Defect {
     /// Pre-prepares and prepared certificates are not written to the journal. A replica that
     /// restarts forgets what it promised: breaks agreement after a crash and a view change.
     PrepareNotPersisted,
+    /// A slot counts as prepared as soon as it is pre-prepared. An equivocating primary then has two
+    /// batches prepared in one view and slot.
+    PreparedWithoutQuorum,
+    /// A checkpoint is stable when one replica signed it. What others need is forgotten, and nobody
+    /// believes the certificate.
+    CheckpointWithoutQuorum,
+    /// The digest of a batch is taken from its sender and not computed. Replicas agree on a digest
+    /// and execute different batches.
+    DigestNotCompared,
+    /// A batch is prepared without a look at its clients' proofs. A faulty primary invents requests.
+    ClientProofUnchecked,
+    /// View changes of earlier views count for the present one. The primary opens a view that nobody
+    /// else believes.
+    OldViewChangesCounted,
+    /// What a single replica claims to have committed is believed.
+    ClaimOfOneBelieved,
+    /// A replica does not write down that it left its view. After a crash it is back in it, and takes
+    /// part again where it promised not to.
+    ViewChangeNotPersisted,
+}
+
+#[cfg(feature = "planted-defects")]
+impl Defect {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::NewViewUnverified,
+        Self::PreparedDroppedInViewChange,
+        Self::CommitWithoutQuorum,
+        Self::VotesCountMessages,
+        Self::PrepareNotPersisted,
+        Self::PreparedWithoutQuorum,
+        Self::CheckpointWithoutQuorum,
+        Self::DigestNotCompared,
+        Self::ClientProofUnchecked,
+        Self::OldViewChangesCounted,
+        Self::ClaimOfOneBelieved,
+        Self::ViewChangeNotPersisted,
+    ];
 }
 
 #[cfg(test)]

@@ -124,6 +124,8 @@ impl Pbft {
         digest: Digest,
         out: &mut Out,
     ) {
+        #[cfg(feature = "planted-defects")]
+        let counts_messages = self.limits.has(crate::config::Defect::VotesCountMessages);
         let Some(entry) = self.votable(view, slot) else { return };
         if entry.round.prepares.vote(from, digest) {
             if entry.round.unproven.is_some() {
@@ -131,6 +133,10 @@ impl Pbft {
             }
             self.advance_slot(now, slot, out);
         } else {
+            #[cfg(feature = "planted-defects")]
+            if counts_messages {
+                entry.round.prepares.repeat();
+            }
             self.advance_repeated(now, slot, out);
         }
     }
@@ -159,10 +165,16 @@ impl Pbft {
         digest: Digest,
         out: &mut Out,
     ) {
+        #[cfg(feature = "planted-defects")]
+        let counts_messages = self.limits.has(crate::config::Defect::VotesCountMessages);
         let Some(entry) = self.votable(view, slot) else { return };
         if entry.round.commits.vote(from, digest) {
             self.advance_slot(now, slot, out);
         } else {
+            #[cfg(feature = "planted-defects")]
+            if counts_messages {
+                entry.round.commits.repeat();
+            }
             self.advance_repeated(now, slot, out);
         }
     }
@@ -201,7 +213,10 @@ impl Pbft {
             }
             tally.voters(digest).len()
         };
-        let prepared_now = !round.prepared && votes(&round.prepares) >= quorum;
+        let has_quorum = votes(&round.prepares) >= quorum;
+        #[cfg(feature = "planted-defects")]
+        let has_quorum = has_quorum || limits.has(crate::config::Defect::PreparedWithoutQuorum);
+        let prepared_now = !round.prepared && has_quorum;
         if prepared_now {
             round.prepared = true;
             entry.prepared = Some((view, digest));

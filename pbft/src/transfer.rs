@@ -126,6 +126,9 @@ impl Pbft {
         out: &mut Out,
     ) {
         let weak = self.group.weak();
+        #[cfg(feature = "planted-defects")]
+        let weak =
+            if self.limits.has(crate::config::Defect::ClaimOfOneBelieved) { 1 } else { weak };
         let before = self.committed;
         let mut last = first;
         for (offset, digest) in (0..).zip(digests) {

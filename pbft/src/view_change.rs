@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate_smr::{Digest, ReplicaId, Slot, Time, To};
+use quorate_smr::{Digest, Lsn, ReplicaId, Slot, Time, To};
 
 use crate::certificate::{NewView, SignedNewView, SignedViewChange, Verified, ViewChange};
 use crate::group::View;
@@ -29,10 +29,18 @@ impl Pbft {
         let signature = self.signer.sign(content.content_digest(&self.group));
         let change = Arc::new(SignedViewChange { content, signature });
         self.own_change = Some(Arc::clone(&change));
-        let lsn = self.cursor.append(Record::ViewChange(Arc::clone(&change)), out);
+        let lsn = self.record_view_change(&change, out);
         self.unsynced.push_back((lsn, OwnVote::ViewChange(Arc::clone(&change))));
         out.send(To::Others, Message::ViewChange(Verified::vouch(change)));
         self.announce_role(out);
+    }
+
+    fn record_view_change(&mut self, change: &Arc<SignedViewChange>, out: &mut Out) -> Lsn {
+        #[cfg(feature = "planted-defects")]
+        if self.limits.has(crate::config::Defect::ViewChangeNotPersisted) {
+            return self.cursor.appended();
+        }
+        self.cursor.append(Record::ViewChange(Arc::clone(change)), out)
     }
 
     /// What we state when we move to `view`.
@@ -108,7 +116,12 @@ impl Pbft {
             return;
         }
         self.timers.wanted.get_or_insert(now);
-        let exact = self.changes.iter().flatten().filter(|change| change.content.view == view);
+        #[cfg(feature = "planted-defects")]
+        let any = self.limits.has(crate::config::Defect::OldViewChangesCounted);
+        #[cfg(not(feature = "planted-defects"))]
+        let any = false;
+        let right = |change: &&Arc<SignedViewChange>| any || change.content.view == view;
+        let exact = self.changes.iter().flatten().filter(right);
         let changes: Vec<Arc<SignedViewChange>> = exact.cloned().collect();
         if self.is_primary() && changes.len() >= quorum {
             self.open_view(now, changes, out);

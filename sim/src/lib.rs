@@ -67,6 +67,7 @@ mod node;
 mod options;
 mod outcome;
 pub mod plan;
+pub mod profile;
 mod queue;
 pub mod record;
 pub mod registry;

@@ -14,6 +14,7 @@ use crate::node::Running;
 use crate::plan::Cut;
 use crate::trace::Mark;
 use crate::violation::{Check, broken};
+use crate::witness;
 use crate::world::{Phase, World};
 
 impl<P: Inspect> World<P> {
@@ -28,6 +29,7 @@ impl<P: Inspect> World<P> {
         let fixed = P::reply_quorum(self.replicas) > 1;
         let identities = (self.clients_planned() + self.plan.rogues.len()) as u64;
         let clients: Vec<_> = (1..=identities).filter(|_| fixed).map(ClientId).collect();
+        let quorum = P::quorum(&self.config, self.replicas);
         let node = &mut self.nodes[index];
         let mut executor = Executor::new(KvStore::default(), limits, &clients);
         if let Some(tamper) = &self.tamper {
@@ -55,6 +57,10 @@ impl<P: Inspect> World<P> {
         let protocol = P::recover(node.setup.clone(), recovered, local)
             .map_err(|error| broken(invariants::RECOVERS, format!("{id}: {error}")))?;
         if node.is_honest() {
+            // A crash may keep more than the disk had reported.
+            for record in &node.disk.records {
+                witness::check_durable::<P>(&mut self.book, id, record, quorum)?;
+            }
             node.told.recovered(node.id, &protocol)?;
             node.acknowledged.recovered(node.id, &protocol)?;
         }

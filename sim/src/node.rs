@@ -109,6 +109,8 @@ pub(crate) struct ReadWait {
     pub(crate) client: usize,
     pub(crate) seq: RequestSeq,
     pub(crate) query: Rc<Vec<u8>>,
+    /// The last slot that was decided anywhere when the read arrived.
+    pub(crate) decided: Slot,
 }
 
 /// What a crash forgets.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::atlas::{Atlas, Loss};
 use crate::byzantine::{Behaviour, Mischief};
 use crate::dice::Dice;
+use crate::profile::Profile;
 use crate::turbulence::Turbulence;
 
 pub use crate::durability::{CrashPoint, Cut, DiskFault, DiskLoss, DurabilityPlan};
@@ -259,6 +260,9 @@ impl Plan {
             if atlas.lose(down, Loss::LeftDown) {
                 plan.left_down.push(down);
             }
+        }
+        if let Some(profile) = Profile::draw(seed) {
+            profile.aim(&mut plan);
         }
         plan.draw_turbulence(seed, &mut atlas);
         plan.durability = DurabilityPlan::draw(seed, &mut atlas, byzantine);

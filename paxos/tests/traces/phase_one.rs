@@ -1,8 +1,8 @@
 //! Phase 1: promises, the values that they carry, and what a new leader does with them.
 //! Lamport, *Paxos Made Simple* (2001), §2.2 and §3.
 
-use quorate_paxos::{Acceptance, Message, PaxosConfig, Record};
-use quorate_smr::testing::replicas;
+use quorate_paxos::{Acceptance, Ballot, Message, PaxosConfig, Record};
+use quorate_smr::testing::{plain_batch, replicas};
 use quorate_smr::{Batch, GroupId, Input, Protocol, Role, Slot, To};
 
 use crate::{Solo, accept, ballot, batch, prepare, pump, r};
@@ -11,11 +11,11 @@ fn solo() -> Solo {
     Solo::new(3, PaxosConfig::default())
 }
 
-fn promise(under: quorate_paxos::Ballot, from: u64, accepted: Vec<Acceptance>) -> Message {
+fn promise(under: Ballot, from: u64, accepted: Vec<Acceptance>) -> Message {
     Message::Promise { ballot: under, from: Slot(from), decided: Slot::ZERO, accepted, next: None }
 }
 
-fn acceptance(slot: u64, under: quorate_paxos::Ballot, text: &str) -> Acceptance {
+fn acceptance(slot: u64, under: Ballot, text: &str) -> Acceptance {
     Acceptance { slot: Slot(slot), ballot: under, batch: batch(text) }
 }
 
@@ -264,4 +264,53 @@ fn a_new_leader_completes_what_its_predecessor_left_open() {
         assert!(pump.committed(id)[1].1.is_empty(), "slot 2 holds a no-op");
     }
     pump.assert_agreement();
+}
+
+/// Found by a client with huge requests: each replacement was counted on top of what it replaced.
+#[test]
+fn a_large_value_gives_way_to_that_of_a_higher_ballot() {
+    let config = PaxosConfig {
+        log_bytes_max: 64 << 10,
+        window_bytes_max: 16 << 10,
+        ..PaxosConfig::default()
+    };
+    let mut solo = Solo::new(3, config);
+    for (round, seq) in [(1, 1), (2, 2), (4, 3), (5, 4)] {
+        let batch = plain_batch(GroupId(0), seq, &[&[0; 20 << 10]]);
+        let (slot, decided) = (Slot(1), Slot::ZERO);
+        let ballot = Ballot { round, replica: r((round % 3) as u8) };
+        let accept = Message::Accept { round, slot, decided, batch: batch.clone() };
+        solo.hear(ballot.replica, accept);
+        assert_eq!(solo.accepted(), [(1, ballot, batch)]);
+    }
+}
+
+/// Found by the same: with many pages nobody ever came to the end of phase 1.
+#[test]
+fn a_promise_of_many_pages_may_take_longer_than_an_election() {
+    let config = PaxosConfig::default();
+    let pause = config.election_timeout_min / 2;
+    let mut solo = Solo::new(3, config.clone());
+    let ballot = solo.stand(3);
+    for slot in 1..=20 {
+        solo.now = solo.now.after(pause);
+        solo.input(Input::Tick);
+        let batch = plain_batch(GroupId(0), slot, &[b"adopted"]);
+        let under = Ballot { round: 1, replica: r(1) };
+        let accepted = vec![Acceptance { slot: Slot(slot), ballot: under, batch }];
+        let (from, decided, next) = (Slot(slot), Slot::ZERO, Some(Slot(slot + 1)));
+        let next = next.filter(|_| slot < 20);
+        solo.hear(r(1), Message::Promise { ballot, from, decided, accepted, next });
+        assert_eq!(solo.replica.ballot(), Some(ballot), "page {slot}");
+    }
+    assert_eq!(solo.accepted().len(), 20);
+    // The acceptor does not stand while the candidate reads its promise.
+    let mut acceptor = Solo::new(3, config);
+    let ballot = Ballot { round: 1, replica: r(1) };
+    for slot in 1..=20 {
+        acceptor.hear(r(1), Message::Prepare { ballot, from: Slot(slot) });
+        acceptor.now = acceptor.now.after(pause);
+        acceptor.input(Input::Tick);
+        assert_eq!(acceptor.replica.status().role, Role::Follower, "page {slot}");
+    }
 }

@@ -13,30 +13,30 @@ use quorate_sim::campaign::{find_violation, run_seeds};
 use quorate_sim::{Inspect, Options, Violation};
 
 /// Seeds within which a defect must be found.
-pub const SEEDS_MAX: u64 = 1_000;
+pub(crate) const SEEDS_MAX: u64 = 1_000;
 
 type Hunt = dyn Fn(Range<u64>) -> Option<(u64, Violation)> + Sync;
 
 /// A defect, and how to look for it.
-pub struct Planted {
+pub(crate) struct Planted {
     /// The crate that has it.
-    pub protocol: &'static str,
+    pub(crate) protocol: &'static str,
     /// Its name.
-    pub defect: String,
+    pub(crate) defect: String,
     /// The size of the group.
-    pub replicas: usize,
+    pub(crate) replicas: usize,
     hunt: Box<Hunt>,
 }
 
 impl Planted {
     /// The first of `seeds` whose run breaks an invariant, and how.
-    pub fn find(&self, seeds: Range<u64>) -> Option<(u64, Violation)> {
+    pub(crate) fn find(&self, seeds: Range<u64>) -> Option<(u64, Violation)> {
         (self.hunt)(seeds)
     }
 }
 
 /// All planted defects.
-pub fn all() -> Vec<Planted> {
+pub(crate) fn all() -> Vec<Planted> {
     let mut all = Vec::new();
     for defect in quorate_raft::Defect::ALL {
         for replicas in [3, 5] {
@@ -50,7 +50,7 @@ pub fn all() -> Vec<Planted> {
             all.push(planted("paxos", format!("{defect:?}"), options));
         }
     }
-    for defect in PBFT {
+    for defect in quorate_pbft::Defect::ALL {
         let options = in_config::<Pbft>(4, move |config| config.defect = Some(*defect));
         all.push(planted("pbft", format!("{defect:?}"), options));
     }
@@ -63,17 +63,8 @@ pub fn all() -> Vec<Planted> {
     all
 }
 
-/// The defects of PBFT.
-const PBFT: &[quorate_pbft::Defect] = &[
-    quorate_pbft::Defect::NewViewUnverified,
-    quorate_pbft::Defect::PreparedDroppedInViewChange,
-    quorate_pbft::Defect::CommitWithoutQuorum,
-    quorate_pbft::Defect::VotesCountMessages,
-    quorate_pbft::Defect::PrepareNotPersisted,
-];
-
 /// The violations of `seeds` without a defect, in groups of the size that is used for `protocol`.
-pub fn clean(protocol: &str, replicas: usize, seeds: Range<u64>) -> Vec<(u64, Violation)> {
+pub(crate) fn clean(protocol: &str, replicas: usize, seeds: Range<u64>) -> Vec<(u64, Violation)> {
     fn violations<P: Inspect>(replicas: usize, seeds: Range<u64>) -> Vec<(u64, Violation)>
     where
         Options<P>: Sync,
