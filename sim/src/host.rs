@@ -77,10 +77,11 @@ impl<P: Inspect> World<P> {
         memory: &mut Option<P::Memory>,
     ) -> Check {
         let node = &mut self.nodes[index];
+        let honest = node.is_honest();
         let Some(running) = &mut node.running else { return Ok(()) };
         match effect {
             Effect::Send { to, message, release } => {
-                if node.byzantine.is_none() {
+                if honest {
                     self.check_message(index, &message, release, memory)?;
                 }
                 let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
@@ -101,7 +102,7 @@ impl<P: Inspect> World<P> {
                 self.transmit(index, To::One(to), message, Some(image))
             }
             Effect::Append { record } => {
-                if node.byzantine.is_none() {
+                if honest {
                     self.check_entries(index, &record)?;
                 }
                 self.write(index, Step::Append(record))
@@ -208,7 +209,9 @@ impl<P: Inspect> World<P> {
     /// Hands a durable step to the disk.
     pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) -> Check {
         let node = &mut self.nodes[index];
-        node.disk.write(step);
+        if let Err(error) = node.disk.write(step) {
+            return self.stop_at_refused_write(index, &error);
+        }
         if let Some(running) = &mut node.running {
             let lsn = running.gate.step();
             assert_eq!(lsn, node.disk.appended(), "gate and disk count the same steps");
@@ -250,6 +253,13 @@ impl<P: Inspect> World<P> {
         }
         if self.nodes[index].crash_within_sync {
             return self.crash(index, FaultKind::CrashWithinSync);
+        }
+        if let Some((step, cut)) = self.crash_point(index) {
+            let kept = step + usize::from(cut.keeps_step());
+            return self.crash_leaving(index, FaultKind::CrashWithinSync, Some((kept, cut)));
+        }
+        if std::mem::take(&mut self.nodes[index].fail_next_sync) {
+            return self.crash(index, FaultKind::SyncError);
         }
         let errors = self.plan.disk.error_ppm;
         if self.phase == Phase::Faults
@@ -316,8 +326,9 @@ impl<P: Inspect> World<P> {
 
     fn commit(&mut self, index: usize, slot: Slot, batch: Batch) -> Check {
         let node = &mut self.nodes[index];
+        let honest = node.is_honest();
         let Some(running) = &mut node.running else { return Ok(()) };
-        if node.byzantine.is_none() {
+        if honest {
             let epoch = running.protocol.status().epoch;
             let first = slot > self.book.ledger.last();
             self.book.ledger.commit(node.id, running.committed, slot, &batch, epoch)?;

@@ -169,7 +169,7 @@ impl<P: Inspect> World<P> {
                 let share = if self.clients[index].reader { READER_SHARE } else { 1 };
                 self.clients[index].completed >= self.plan.load.requests * share
             }
-            Phase::Healed { .. } => {
+            Phase::Healed { .. } | Phase::Beyond { .. } => {
                 self.clients[index].completed_healed >= self.plan.liveness_requests
             }
             Phase::Converging { .. } | Phase::Done => true,

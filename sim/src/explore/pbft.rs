@@ -96,7 +96,9 @@ impl Explore for Pbft {
         if ReplicaId(NEXT.0 as u8) != liar {
             return Vec::new();
         }
-        let quorums = quorums(messages);
+        let mut quorums = quorums(messages);
+        // Without any proof at all: believed only by who does not look.
+        quorums.push(Vec::new());
         let mut choices = vec![Vec::new()];
         choices.extend(batches.iter().take(2).map(|batch| vec![digest_of(batch)]));
         let lie = |changes: &Vec<Arc<SignedViewChange>>, chosen: &Vec<Digest>| {

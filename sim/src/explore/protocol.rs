@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use quorate_smr::{Batch, ReplicaId, Role};
+use quorate_smr::{Batch, ReplicaId, ReplicaSet, Role};
 
 use crate::inspect::{Inspect, Sealed};
 
@@ -175,6 +175,10 @@ pub struct Exploration<P: Explore> {
     pub network: Network,
     /// The disks.
     pub disk: Disk,
+    /// Whose timers may fire.
+    pub timed: ReplicaSet,
+    /// Who may crash.
+    pub crashing: ReplicaSet,
     /// Messages that never arrive, which keeps the number of states down. Any message may be lost,
     /// so what such an exploration visits is real; what these messages lead to it does not visit.
     pub lost: fn(&P::Message) -> bool,
@@ -198,6 +202,8 @@ impl<P: Explore> Exploration<P> {
             bounds: Bounds { epochs: 1, ..Bounds::default() },
             network: Network::Kept,
             disk: Disk::AtOnce,
+            timed: ReplicaSet::first(EXPLORED_REPLICAS_MAX),
+            crashing: ReplicaSet::first(EXPLORED_REPLICAS_MAX),
             lost: |_| false,
             byzantine: None,
             expects: Vec::new(),

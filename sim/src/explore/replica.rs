@@ -352,14 +352,14 @@ impl<P: Explore> Work<'_, P> {
             }
             Effect::SendSnapshot { to, slot, message } => {
                 let Some(snapshot) = self.replica.snapshots.get(&slot).copied() else {
-                    return self.contract(format!("sends a snapshot at {slot}, which it has not"));
+                    return self.contract(&format!("sends a snapshot at {slot}, which it has not"));
                 };
                 self.transmit(To::One(to), &message, Some(snapshot))?;
             }
             Effect::Append { record } => self.append(record)?,
             Effect::Compact { slot, records } => {
                 let Some(snapshot) = self.replica.snapshots.get(&slot).copied() else {
-                    return self.contract(format!("compacts to {slot}, no snapshot there"));
+                    return self.contract(&format!("compacts to {slot}, no snapshot there"));
                 };
                 self.replica.snapshots.retain(|held, _| *held >= slot);
                 self.replica.write(Step::Replace(snapshot, records));
@@ -404,7 +404,7 @@ impl<P: Explore> Work<'_, P> {
     fn take_snapshots(&mut self) -> Holds {
         let (slot, digest) = self.replica.applied;
         if self.replica.wanted.iter().any(|wanted| *wanted < slot) {
-            return self.contract(format!("wants a snapshot below {slot}, already passed"));
+            return self.contract(&format!("wants a snapshot below {slot}, already passed"));
         }
         if self.replica.wanted.contains(&slot) {
             self.replica.wanted.clear();
@@ -418,7 +418,7 @@ impl<P: Explore> Work<'_, P> {
     fn install(&mut self, snapshot: SnapshotMeta, records: Vec<P::Record>) -> Holds {
         let SnapshotMeta { slot, digest, .. } = snapshot;
         if self.replica.snapshots.get(&slot) != Some(&snapshot) {
-            return self.contract(format!("installs a snapshot at {slot} that never arrived"));
+            return self.contract(&format!("installs a snapshot at {slot} that never arrived"));
         }
         if slot < self.replica.applied.0 {
             let detail =
@@ -505,7 +505,7 @@ impl<P: Explore> Work<'_, P> {
                 Ok(message) => {
                     self.sent.push(Envelope { from, to: receiver, message, snapshot });
                 }
-                Err(error) => return self.contract(format!("sends {message:?}: {error}")),
+                Err(error) => return self.contract(&format!("sends {message:?}: {error}")),
             }
         }
         Ok(())
@@ -560,7 +560,7 @@ impl<P: Explore> Work<'_, P> {
         Ok(())
     }
 
-    fn contract(&self, what: String) -> Holds {
+    fn contract(&self, what: &str) -> Holds {
         Err(broken(invariants::CONTRACT, format!("{} {what}", self.replica.id)))
     }
 }

@@ -199,6 +199,7 @@ impl<P: Explore> World<P> {
             network.extend(sent.into_iter().map(|envelope| self.post(envelope)));
         }
         network.extend(self.first_lies());
+        network.extend(self.more_lies(&network).iter());
         network.sort_unstable();
         network.dedup();
         State {
@@ -353,7 +354,9 @@ impl<P: Explore> World<P> {
             return;
         }
         let mut inputs = Vec::new();
-        match glance.timer {
+        let id = ReplicaId(index as u8);
+        let timed = self.exploration.timed.contains(id);
+        match glance.timer.filter(|_| timed) {
             Some(Timer::Timeout) if used.timeouts < bounds.timeouts => inputs.push(What::Tick),
             Some(Timer::Heartbeat) if used.heartbeats < bounds.heartbeats => {
                 inputs.push(What::Tick);
@@ -369,7 +372,7 @@ impl<P: Explore> World<P> {
         if glance.pending > 0 {
             add(What::Sync, usual);
         }
-        let may_crash = used.crashes < bounds.crashes;
+        let may_crash = used.crashes < bounds.crashes && self.exploration.crashing.contains(id);
         for what in inputs {
             add(what, usual);
             if may_crash && usual == Fate::Sync {
@@ -398,6 +401,7 @@ impl<P: Explore> World<P> {
             last = Some(print);
             let what = What::Deliver(print);
             let mut add = |fate, keep| actions.push(Action { replica, what, fate, keep });
+            let may_crash = may_crash && self.exploration.crashing.contains(ReplicaId(replica));
             add(usual, kept);
             if again {
                 add(usual, true);

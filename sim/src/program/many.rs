@@ -140,6 +140,7 @@ fn table(report: &Report, total: &Summary) -> Table {
     row("slots decided", &|it| it.slots.to_string());
     row("client operations", &|it| it.operations.to_string());
     row("of known outcome", &|it| it.completed.to_string());
+    row("beyond the fault bound: stopped safely", &|it| it.beyond_bound.to_string());
     row("histories too hard to check", &|it| it.checks_given_up.to_string());
     row("faults injected", &|it| it.faults.total().to_string());
     for (kind, _) in total.faults.injected() {

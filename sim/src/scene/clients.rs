@@ -62,7 +62,7 @@ impl<P: Inspect> Scene<P> {
         self.run_until("the read is answered", |scene| scene.answer(operation).is_some())?;
         match self.answer(operation) {
             Some(KvReturn::Value(value)) => Ok(value.clone()),
-            other => Err(self.failed(format!("a read is answered with {other:?}"))),
+            other => Err(self.failed(&format!("a read is answered with {other:?}"))),
         }
     }
 
@@ -178,7 +178,7 @@ impl<P: Inspect> Scene<P> {
         let wait = P::retry_after(&self.world.config).as_nanos() as u64;
         while !done(self) {
             if self.world.now_ns >= end {
-                return Err(self.failed(format!("within {PATIENCE_MS} ms not: {what}")));
+                return Err(self.failed(&format!("within {PATIENCE_MS} ms not: {what}")));
             }
             let again = self.world.now_ns + wait.max(MS);
             let refused = |scene: &Self| matches!(scene.heard(client), Some(Heard::Refused(_)));

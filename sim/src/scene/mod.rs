@@ -28,6 +28,7 @@
 //! ```
 
 mod clients;
+mod disks;
 mod door;
 mod failure;
 mod faults;
@@ -199,7 +200,7 @@ impl<P: Inspect> Scene<P> {
         if self.pass_until(end, come)? {
             return Ok(());
         }
-        Err(self.failed(format!("within {ms} ms it did not come about that {what}")))
+        Err(self.failed(&format!("within {ms} ms it did not come about that {what}")))
     }
 
     /// Whether `come` held before `end_ns`.
@@ -221,7 +222,7 @@ impl<P: Inspect> Scene<P> {
     /// # Errors
     /// When it does not; the failure names `what`.
     pub fn expect(&self, what: &str, holds: bool) -> Step {
-        if holds { Ok(()) } else { Err(self.failed(format!("it does not hold that {what}"))) }
+        if holds { Ok(()) } else { Err(self.failed(&format!("it does not hold that {what}"))) }
     }
 
     /// Fails unless `found` equals `wanted`.
@@ -232,7 +233,7 @@ impl<P: Inspect> Scene<P> {
         if found == wanted {
             return Ok(());
         }
-        Err(self.failed(format!("{what}: found {found:?}, expected {wanted:?}")))
+        Err(self.failed(&format!("{what}: found {found:?}, expected {wanted:?}")))
     }
 
     /// Lets `ms` milliseconds pass, in which nobody may begin to lead.
@@ -286,7 +287,7 @@ impl<P: Inspect> Scene<P> {
         Err(SceneFailure { violation: Some(violation), what, trace: self.trace() })
     }
 
-    fn failed(&self, what: String) -> SceneFailure {
+    fn failed(&self, what: &str) -> SceneFailure {
         let stand = self.world.describe();
         SceneFailure { violation: None, what: format!("{what}\n{stand}"), trace: self.trace() }
     }

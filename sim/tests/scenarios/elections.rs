@@ -561,19 +561,6 @@ fn stale_acknowledgement(scene: SceneBuilder<Raft>) -> Step {
 
 scenario!(stale_replies_about_entries_that_were_replaced: raft(stale_acknowledgement));
 
-#[test]
-fn the_scenario_sees_a_stale_acknowledgement_that_is_counted() {
-    let broken = [
-        invariants::LEADER_COMPLETENESS,
-        invariants::SLOT_AGREEMENT,
-        invariants::CHOSEN_STAYS_CHOSEN,
-    ];
-    let plant = |config: &mut quorate_raft::RaftConfig| {
-        config.defect = Some(quorate_raft::Defect::StaleAcknowledgementCounted);
-    };
-    sees(5, stale_acknowledgement, plant, &broken);
-}
-
 /// Votes that a replica got before it crashed arrive when it stands again.
 fn stale_votes<P: Inspect>(scene: SceneBuilder<P>, is_vote: fn(&P::Message) -> bool) -> Step {
     let mut scene = scene.start()?;

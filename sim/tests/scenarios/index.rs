@@ -15,13 +15,13 @@ fn read(path: &str) -> String {
 fn played() -> BTreeMap<String, BTreeSet<String>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut played = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+    for entry in std::fs::read_dir(folder).expect("the folder of this test is there") {
+        let path = entry.expect("the folder can be listed").path();
+        let file = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
         if file == "main" || file == "index" {
             continue;
         }
-        let source = std::fs::read_to_string(&path).unwrap();
+        let source = std::fs::read_to_string(&path).expect("a source is text");
         for call in source.split("\nscenario!(").skip(1) {
             let (name, rest) = call.split_once(':').expect("a scenario has a name");
             let rest = rest.split_once(");").expect("a scenario ends").0;

@@ -7,6 +7,7 @@
 
 mod byzantine;
 mod clients;
+mod durability;
 mod elections;
 mod index;
 mod network;

@@ -104,17 +104,16 @@ fn either_order<P: Subject>(scene: SceneBuilder<P>) -> Step {
 
 /// The lagging replica crashes at one of the writes with which it installs, at each point of each.
 fn crash_between_steps<P: Subject>(scene: SceneBuilder<P>) -> Step {
-    for nth in 1..=3 {
-        for point in WritePoint::ALL {
-            let (mut scene, snapshots, last) = lagging(scene.clone())?;
-            scene.crash_at_write(last, nth, point);
-            scene.release(snapshots)?;
-            fill(&mut scene, 6)?;
-            scene.run_until("it crashed", |scene| !scene.is_up(last))?;
-            scene.restart(last)?;
-            abreast(&mut scene, last)?;
-            scene.settle()?;
-        }
+    let points = (1..=3).flat_map(|nth| WritePoint::ALL.map(|point| (nth, point)));
+    for ((nth, point), scene) in points.zip(std::iter::repeat_n(scene, 9)) {
+        let (mut scene, snapshots, last) = lagging(scene)?;
+        scene.crash_at_write(last, nth, point);
+        scene.release(snapshots)?;
+        fill(&mut scene, 6)?;
+        scene.run_until("it crashed", |scene| !scene.is_up(last))?;
+        scene.restart(last)?;
+        abreast(&mut scene, last)?;
+        scene.settle()?;
     }
     Ok(())
 }
