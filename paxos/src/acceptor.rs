@@ -74,6 +74,7 @@ impl Paxos {
         }
         if ballot > self.acceptor.promised {
             self.stand_down(now, effects);
+            self.election.yield_to(now);
             self.promise(ballot, effects);
         } else if self.election.leader != Some(candidate) {
             // The next page: the candidate gets on, and a phase 1 of many pages must not be outbid
@@ -81,10 +82,6 @@ impl Paxos {
             if matches!(self.mode, Mode::Canvassing(_)) {
                 self.stand_down(now, effects);
             }
-            self.election.yield_to(now);
-        }
-        // At every page of the promise, or the acceptor stands itself before the last one.
-        if self.election.leader != Some(candidate) {
             self.election.yield_to(now);
         }
         let page = self.promise_page(ballot, from);
@@ -141,6 +138,7 @@ impl Paxos {
         }
         if ballot > self.acceptor.promised {
             self.stand_down(now, effects);
+            self.election.yield_to(now);
             self.promise(ballot, effects);
         }
         if !matches!(self.mode, Mode::Following) {

@@ -148,7 +148,10 @@ macro_rules! planted {
         #[cfg(feature = "planted-defects")]
         let planted = $config.has($crate::defect::Defect::$defect);
         #[cfg(not(feature = "planted-defects"))]
-        let planted = false;
+        let planted = {
+            let _ = &$config;
+            false
+        };
         planted
     }};
 }

@@ -40,9 +40,9 @@ pub enum Defect {
     /// Compaction keeps none of the acceptances above the snapshot in the journal. Breaks agreement
     /// after a crash: what was told is forgotten, a decided value may be lost.
     CompactionDropsAcceptances,
-    /// A new leader proposes the value that it heard of first, not the one of the highest ballot.
+    /// A new leader proposes the value of the lowest ballot that it hears of, not of the highest.
     /// Breaks P2c: a decided value is replaced by an older one.
-    AdoptFirstValue,
+    AdoptLowestBallot,
     /// The first page of a promise counts for the whole of it. Breaks P2c: values on later pages
     /// are overlooked.
     FirstPageIsWholePromise,
@@ -65,7 +65,7 @@ impl Defect {
         Self::PromiseBeforeDurable,
         Self::CompactionForgetsPromise,
         Self::CompactionDropsAcceptances,
-        Self::AdoptFirstValue,
+        Self::AdoptLowestBallot,
         Self::FirstPageIsWholePromise,
         Self::LeadBehindDecided,
     ];

@@ -59,9 +59,10 @@ impl Preparing {
     }
 
     /// Keeps the value of the higher ballot (P2c).
-    fn adopt(&mut self, slot: Slot, ballot: Ballot, batch: Batch) {
+    fn adopt(&mut self, slot: Slot, ballot: Ballot, batch: Batch, config: &PaxosConfig) {
         let known = self.adopted.get(&slot).map(|(known, held)| (*known, log::cost(held)));
-        if known.is_some_and(|(known, _)| known >= ballot) {
+        let lowest_wins = planted!(config, AdoptLowestBallot);
+        if known.is_some_and(|(known, _)| (known >= ballot) != lowest_wins) {
             return;
         }
         self.adopted_bytes += log::cost(&batch);
@@ -125,14 +126,8 @@ impl Paxos {
         if too_far || held + bytes > config.held_bytes_max() {
             return;
         }
-        // A promise of many pages may take longer than an election: it is not given up meanwhile.
-        preparing.progress(now, config);
-        let first_wins = planted!(config, AdoptFirstValue);
         for Acceptance { slot, ballot, batch } in accepted {
-            if first_wins && preparing.adopted.contains_key(&slot) {
-                continue;
-            }
-            preparing.adopt(slot, ballot, batch);
+            preparing.adopt(slot, ballot, batch, config);
         }
         if decided > preparing.decided {
             preparing.decided = decided;
@@ -205,12 +200,8 @@ impl Paxos {
         let log = &self.acceptor.log;
         let decided = log.decided();
         let Mode::Preparing(preparing) = &mut self.mode else { return };
-        let first_wins = planted!(self.setup.config, AdoptFirstValue);
         for (slot, under, batch) in log.values(decided.next()) {
-            if first_wins && preparing.adopted.contains_key(&slot) {
-                continue;
-            }
-            preparing.adopt(slot, under, batch.clone());
+            preparing.adopt(slot, under, batch.clone(), &self.setup.config);
         }
         let mut adopted = std::mem::take(&mut preparing.adopted);
         if planted!(self.setup.config, IgnoreLowerBallotValue) {

@@ -124,6 +124,8 @@ impl Pbft {
         digest: Digest,
         out: &mut Out,
     ) {
+        #[cfg(feature = "planted-defects")]
+        let counts_messages = self.limits.has(crate::config::Defect::VotesCountMessages);
         let Some(entry) = self.votable(view, slot) else { return };
         if entry.round.prepares.vote(from, digest) {
             if entry.round.unproven.is_some() {
@@ -131,6 +133,10 @@ impl Pbft {
             }
             self.advance_slot(now, slot, out);
         } else {
+            #[cfg(feature = "planted-defects")]
+            if counts_messages {
+                entry.round.prepares.repeat();
+            }
             self.advance_repeated(now, slot, out);
         }
     }
@@ -159,10 +165,16 @@ impl Pbft {
         digest: Digest,
         out: &mut Out,
     ) {
+        #[cfg(feature = "planted-defects")]
+        let counts_messages = self.limits.has(crate::config::Defect::VotesCountMessages);
         let Some(entry) = self.votable(view, slot) else { return };
         if entry.round.commits.vote(from, digest) {
             self.advance_slot(now, slot, out);
         } else {
+            #[cfg(feature = "planted-defects")]
+            if counts_messages {
+                entry.round.commits.repeat();
+            }
             self.advance_repeated(now, slot, out);
         }
     }

@@ -18,10 +18,6 @@ impl Tally {
     /// Counts the first vote of `voter`, a member; false when it voted before.
     pub(crate) fn vote(&mut self, voter: ReplicaId, value: Digest) -> bool {
         if self.voters.contains(voter) || self.dissent.iter().any(|(who, _)| *who == voter) {
-            #[cfg(feature = "planted-defects")]
-            {
-                self.repeated += 1;
-            }
             return false;
         }
         if self.voters.is_empty() {
@@ -50,6 +46,12 @@ impl Tally {
         }
         let wins = |value: &&(ReplicaId, Digest)| self.voters(value.1).len() >= needed;
         self.dissent.iter().find(wins).map(|(_, value)| *value)
+    }
+
+    /// Notes a repetition, for the planted defect only.
+    #[cfg(feature = "planted-defects")]
+    pub(crate) const fn repeat(&mut self) {
+        self.repeated += 1;
     }
 
     /// Votes for `value` as the planted defect counts them.

@@ -32,10 +32,9 @@ pub enum Defect {
     /// A vote leaves before it is durable, so that a crash takes it back: breaks **election
     /// safety**, and what was told is forgotten.
     VoteBeforeDurable,
-    /// A leader counts acknowledgements that were given to it in an older term, when the follower
-    /// may hold other entries by now (MongoDB shipped this, SERVER-27053): breaks **leader
-    /// completeness**.
-    StaleAcknowledgementCounted,
+    /// A read counts as confirmed by answers to a heartbeat that left before it arrived: breaks
+    /// **linearizability** when another leader was elected in between (thesis §6.4, step 3).
+    ReadConfirmedByEarlierRound,
     /// A follower appends without comparing the entry before (§5.3): breaks **log matching**.
     AppendWithoutComparing,
     /// A follower drops what follows the entries of a message although nothing contradicts it, so
@@ -45,9 +44,9 @@ pub enum Defect {
     /// A new leader serves reads before its no-op is committed, when it does not know yet what its
     /// predecessor committed (Redis-Raft shipped this): breaks **linearizability**.
     ReadBeforeOwnCommit,
-    /// A follower that needs no snapshot acknowledges its whole log when one arrives, entries that
-    /// were never compared included: breaks **leader completeness**.
-    SnapshotAcknowledgesWholeLog,
+    /// Compaction writes the term without the vote that was given in it: the replica votes again
+    /// after a crash. Breaks **election safety**, and what was told is forgotten.
+    CompactionForgetsVote,
     /// Compaction keeps nothing above the snapshot in the journal: acknowledged entries are gone
     /// after a crash. Breaks **leader completeness**, and what was told is forgotten.
     CompactionDropsTail,
@@ -64,11 +63,11 @@ impl Defect {
         Self::AcknowledgeBeforeDurable,
         Self::VoteForStaleLog,
         Self::VoteBeforeDurable,
-        Self::StaleAcknowledgementCounted,
+        Self::ReadConfirmedByEarlierRound,
         Self::AppendWithoutComparing,
         Self::TruncateMatchingEntries,
         Self::ReadBeforeOwnCommit,
-        Self::SnapshotAcknowledgesWholeLog,
+        Self::CompactionForgetsVote,
         Self::CompactionDropsTail,
     ];
 }

@@ -39,7 +39,9 @@ impl Raft {
         let round_open = leader.confirmed < leader.round;
         let early = view.config.has(Defect::ReadBeforeOwnCommit);
         let slot = if early { view.committed } else { view.committed.max(leader.first) };
-        leader.reads.push_back(PendingRead { id, slot, round: leader.round + 1 });
+        let stale = view.config.has(Defect::ReadConfirmedByEarlierRound);
+        let round = leader.round + u64::from(!stale);
+        leader.reads.push_back(PendingRead { id, slot, round });
         if !round_open {
             leader.heartbeat(view, out);
         }

@@ -9,7 +9,6 @@ use quorate_smr::{
 };
 
 use crate::config::RaftConfig;
-use crate::defect::Defect;
 use crate::follower::Owed;
 use crate::leader::{Leader, Out, View};
 use crate::log::Log;
@@ -172,8 +171,7 @@ impl Raft {
         let term = message.term();
         if term < self.term {
             self.answer_older_term(from, message, out);
-            return self.setup.config.has(Defect::StaleAcknowledgementCounted)
-                && matches!(message, Message::Appended { .. });
+            return false;
         }
         if message.is_from_leader() {
             return self.follow(term, from, now, out);

@@ -50,7 +50,9 @@ impl Raft {
 
     /// Everything that the journal must hold above the snapshot.
     fn journal_image(&self) -> Vec<Record> {
-        let vote = Record::Vote { term: self.term, vote: self.vote };
+        let forgotten = self.setup.config.has(Defect::CompactionForgetsVote);
+        let vote = self.vote.filter(|_| !forgotten);
+        let vote = Record::Vote { term: self.term, vote };
         let base = Record::Base { position: self.log.base_position() };
         let dropped = self.setup.config.has(Defect::CompactionDropsTail);
         let above = if dropped { self.log.last() } else { self.log.base() };
@@ -89,8 +91,7 @@ impl Raft {
             self.verified = self.verified.max(position.slot);
             self.commit_upto(position.slot, out);
         }
-        let whole = self.setup.config.has(Defect::SnapshotAcknowledgesWholeLog);
-        let upto = if whole { self.log.last() } else { position.slot };
+        let upto = position.slot;
         out.send(To::One(from), Message::Appended { term: self.term, upto });
     }
 

@@ -77,6 +77,11 @@ impl Refusals {
         self.0.get(name).copied().unwrap_or_default()
     }
 
+    /// The error that was met since these were `before`; the first of them, if several.
+    pub(crate) fn since(&self, before: &Self) -> Option<&'static str> {
+        self.0.iter().find(|(name, count)| **count > before.of(name)).map(|(name, _)| *name)
+    }
+
     /// All of them together.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -99,7 +104,7 @@ pub(crate) fn open_frame<P: Inspect>(
     if header.group != setup.group {
         return Err(DoorError::Group);
     }
-    let (header, sealed) = wire::decode(&frame[..], setup.cluster)?;
+    let (header, sealed) = wire::decode(frame, setup.cluster)?;
     if header.from != connected {
         return Err(DoorError::Sender { named: header.from, connected });
     }

@@ -44,6 +44,17 @@ pub(crate) enum Trouble {
     Transfer,
 }
 
+/// Something that befalls disks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiskEvent {
+    /// Some disk is full from now on.
+    Full,
+    /// A node's disk has space again.
+    Space { node: usize },
+    /// The loss with this number in the plan is due.
+    Loss { number: usize },
+}
+
 /// Something that happens at a moment. Nodes and clients are named by their index.
 pub(crate) enum Event<P: Protocol> {
     Deliver {
@@ -93,6 +104,7 @@ pub(crate) enum Event<P: Protocol> {
         generation: u64,
     },
     Trouble(Trouble),
+    Disk(DiskEvent),
     Storm(Storm),
     Link {
         from: usize,

@@ -95,6 +95,30 @@ faults! {
     TornTail = "torn tail",
     /// The disk reported an error for a sync; the replica stopped.
     SyncError = "sync error",
+    /// A disk was full for a while.
+    DiskFull = "disk full",
+    /// A replica stopped because a step did not fit on its disk.
+    StoppedFull = "stopped by a full disk",
+    /// A crash left damage that can be mended: one copy of the identity, or an identifier.
+    MendableDamage = "mendable disk damage",
+    /// Bits of a durable step flipped, with others behind it.
+    Rot = "bit rot",
+    /// Bits of the last durable step flipped.
+    RotLast = "bit rot in the last record",
+    /// A sync was reported, did not take place, and later ones did.
+    LostSync = "lost sync",
+    /// A step was written over another.
+    MisplacedRecord = "record misplaced",
+    /// Both copies of a disk's identity were damaged.
+    DamagedIdentity = "disk identity damaged",
+    /// A replica came back with an empty disk.
+    EmptiedDisk = "disk emptied",
+    /// A replica came back with another's disk.
+    SwappedDisk = "disk swapped",
+    /// A disk forgot synced steps at its end.
+    ForgottenTail = "synced steps forgotten",
+    /// A replica did not start, because its disk was refused.
+    DiskRefused = "disk refused",
     /// A disk took far longer than usual.
     SlowDisk = "slow disk",
     /// A process stood still while its clock ran on.

@@ -14,7 +14,7 @@ use crate::fault::FaultKind;
 use crate::fold::Fold;
 use crate::inspect::Inspect;
 use crate::invariants::{
-    self, check_bounded, check_buffer, check_complete, check_host, check_own_epoch,
+    self, check_bounded, check_buffer, check_complete, check_host, check_read,
 };
 use crate::trace::Mark;
 use crate::violation::{Check, broken};
@@ -77,10 +77,11 @@ impl<P: Inspect> World<P> {
         memory: &mut Option<P::Memory>,
     ) -> Check {
         let node = &mut self.nodes[index];
+        let honest = node.is_honest();
         let Some(running) = &mut node.running else { return Ok(()) };
         match effect {
             Effect::Send { to, message, release } => {
-                if node.byzantine.is_none() {
+                if honest {
                     self.check_message(index, &message, release, memory)?;
                 }
                 let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
@@ -101,7 +102,7 @@ impl<P: Inspect> World<P> {
                 self.transmit(index, To::One(to), message, Some(image))
             }
             Effect::Append { record } => {
-                if node.byzantine.is_none() {
+                if honest {
                     self.check_entries(index, &record)?;
                 }
                 self.write(index, Step::Append(record))
@@ -119,6 +120,9 @@ impl<P: Inspect> World<P> {
             Effect::Commit { slot, batch } => self.commit(index, slot, batch),
             Effect::ReadReady { id, slot } => {
                 if let Some(wait) = running.reads.remove(&id) {
+                    if node.byzantine.is_none() {
+                        check_read(node.id, slot, wait.decided)?;
+                    }
                     running.ready_reads.insert((slot, id), wait);
                     self.answer_reads(index);
                 }
@@ -155,8 +159,11 @@ impl<P: Inspect> World<P> {
             }
             Effect::RoleChanged { role, epoch, leader } => {
                 self.note_at(index, Mark::Role(role), || {
-                    let leader = leader.map_or_else(|| "none".into(), |leader| leader.to_string());
-                    format!("is {role:?} in epoch {epoch}, leader {leader}")
+                    let of = match leader {
+                        Some(leader) if role != Role::Leader => format!(" of {leader}"),
+                        _ => String::new(),
+                    };
+                    format!("{role:?}{of}, epoch {epoch}")
                 });
                 Ok(())
             }
@@ -182,16 +189,17 @@ impl<P: Inspect> World<P> {
         let Some(running) = &mut self.nodes[index].running else { return Ok(()) };
         running.progress.advance(status, running.executor.applied())?;
         check_bounded(&status)?;
-        check_host(&status, running, self.clients.len())?;
+        check_host(&status, running, self.clients.len() + self.plan.rogues.len())?;
         if let Some((name, held, max)) = running.protocol.buffers() {
             check_buffer(status.replica, name, held, max)?;
-        }
-        if P::CHAINED_LOG {
-            check_own_epoch(&running.protocol, &before, &status)?;
         }
         if P::SOLE_LEADER {
             self.book.leaders.reported(&status)?;
         }
+        if P::CHAINED_LOG {
+            self.check_decided(index, &before, &status)?;
+        }
+        let Some(running) = &self.nodes[index].running else { return Ok(()) };
         if P::COMPLETE_LEADER && begins_to_lead(&before, &status) {
             check_complete(&running.protocol, &status, &self.book.ledger)?;
         }
@@ -201,7 +209,9 @@ impl<P: Inspect> World<P> {
     /// Hands a durable step to the disk.
     pub(crate) fn write(&mut self, index: usize, step: Step<P::Record>) -> Check {
         let node = &mut self.nodes[index];
-        node.disk.write(step);
+        if let Err(error) = node.disk.write(step) {
+            return self.stop_at_refused_write(index, &error);
+        }
         if let Some(running) = &mut node.running {
             let lsn = running.gate.step();
             assert_eq!(lsn, node.disk.appended(), "gate and disk count the same steps");
@@ -244,6 +254,13 @@ impl<P: Inspect> World<P> {
         if self.nodes[index].crash_within_sync {
             return self.crash(index, FaultKind::CrashWithinSync);
         }
+        if let Some((step, cut)) = self.crash_point(index) {
+            let kept = step + usize::from(cut.keeps_step());
+            return self.crash_leaving(index, FaultKind::CrashWithinSync, Some((kept, cut)));
+        }
+        if std::mem::take(&mut self.nodes[index].fail_next_sync) {
+            return self.crash(index, FaultKind::SyncError);
+        }
         let errors = self.plan.disk.error_ppm;
         if self.phase == Phase::Faults
             && self.disk_dice.chance(errors)
@@ -252,12 +269,12 @@ impl<P: Inspect> World<P> {
             // A failed sync is final: the journal is poisoned, the replica stops.
             return self.crash(index, FaultKind::SyncError);
         }
-        let choice = P::choice(&self.config, self.replicas);
+        let quorum = P::quorum(&self.config, self.replicas);
         let node = &mut self.nodes[index];
         let (id, honest, mut said) = (node.id, node.is_honest(), Ok(()));
         node.disk.sync(upto, |record| {
             if honest && said.is_ok() {
-                said = witness::check_durable::<P>(&mut self.book, id, record, choice);
+                said = witness::check_durable::<P>(&mut self.book, id, record, quorum);
             }
         });
         said?;
@@ -309,10 +326,15 @@ impl<P: Inspect> World<P> {
 
     fn commit(&mut self, index: usize, slot: Slot, batch: Batch) -> Check {
         let node = &mut self.nodes[index];
+        let honest = node.is_honest();
         let Some(running) = &mut node.running else { return Ok(()) };
-        if node.byzantine.is_none() {
+        if honest {
             let epoch = running.protocol.status().epoch;
+            let first = slot > self.book.ledger.last();
             self.book.ledger.commit(node.id, running.committed, slot, &batch, epoch)?;
+            if first && P::CHOSEN_STAYS.is_some() {
+                self.book.chosen.decided(node.id, slot)?;
+            }
         }
         running.committed = slot;
         running.to_apply_bytes += batch.len();
@@ -438,7 +460,7 @@ impl<P: Inspect> World<P> {
         if self.is_silenced(index, None) {
             return;
         }
-        self.note_at(index, Mark::Request, || format!("answers client {client}, {seq}"));
+        self.note_at(index, Mark::Request, || format!("answers {}", request_name(client, seq)));
         if let Some(delay) = self.client_delay() {
             self.queue.push(self.now_ns + delay, Event::Reply { client, reply: Box::new(reply) });
         }
@@ -458,6 +480,11 @@ impl<P: Inspect> World<P> {
             self.reply(index, wait.client, ClientId::NONE, wait.seq, Answer::Read { payload });
         }
     }
+}
+
+/// A request in a few words, for a trace. Requests for a session have large random numbers.
+pub(crate) fn request_name(client: usize, seq: RequestSeq) -> String {
+    if seq.0 > u64::from(u32::MAX) { format!("c{client}") } else { format!("c{client} {seq}") }
 }
 
 fn begins_to_lead(before: &Status, now: &Status) -> bool {

@@ -26,6 +26,7 @@
 //! | [`turbulence`], [`graphs`] | its rougher part; graphs of partial connectivity |
 //! | [`invariants`] | what must always hold, one file each |
 //! | [`inspect`] | what the simulator asks of a protocol, and the three protocols' answers |
+//! | [`atlas`] | which replicas a run may lose for good |
 //! | [`byzantine`], [`fault`] | how replicas lie; kinds of faults and their counts |
 //! | [`door`] | what a replica refuses before its protocol sees it |
 //! | [`explore`] | every state of small groups, within bounds |
@@ -35,6 +36,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod atlas;
 pub mod byzantine;
 pub mod campaign;
 pub mod chart;
@@ -43,7 +45,9 @@ mod clock;
 mod damage;
 pub mod dice;
 mod disk;
+mod disk_faults;
 pub mod door;
+mod durability;
 mod event;
 pub mod explore;
 pub mod fault;
@@ -63,6 +67,7 @@ mod node;
 mod options;
 mod outcome;
 pub mod plan;
+pub mod profile;
 mod queue;
 pub mod record;
 pub mod registry;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use quorate_smr::executor::Executor;
+use quorate_smr::journal::JournalError;
 use quorate_smr::kv::KvStore;
 use quorate_smr::protocol::{Protocol, Setup};
 use quorate_smr::{Batch, BatchBuilder, ClientId, Gate, ReadId, ReplicaId, RequestSeq, Slot, Time};
@@ -16,9 +17,11 @@ use crate::client::Request;
 use crate::clock::Clock;
 use crate::disk::{Disk, Image};
 use crate::event::Event;
+use crate::fault::FaultKind;
 use crate::inbox::Inbox;
 use crate::inspect::Inspect;
 use crate::invariants::{Acknowledgements, Progress, Told};
+use crate::plan::CrashPoint;
 
 /// Arrived snapshots that a node keeps until its replica asks for one.
 pub(crate) const ARRIVED_MAX: usize = 4;
@@ -44,6 +47,16 @@ pub(crate) struct Node<P: Inspect> {
     /// The highest ballot that it asked its disk to remember.
     pub(crate) promised: u64,
     pub(crate) byzantine: Option<Behaviour>,
+    /// Whether its disk forgets, under a protocol that takes such a replica for Byzantine.
+    pub(crate) forgets: bool,
+    /// What its disk suffered that must be noticed at the next start.
+    pub(crate) damaged: Option<FaultKind>,
+    /// Why it does not start any more.
+    pub(crate) refused: Option<JournalError>,
+    /// Its next sync fails.
+    pub(crate) fail_next_sync: bool,
+    /// Where in its writes it is to crash.
+    pub(crate) crash_points: Vec<CrashPoint>,
     /// Which of two twins this is.
     pub(crate) twin: Option<u8>,
     pub(crate) running: Option<Running<P>>,
@@ -73,7 +86,7 @@ pub(crate) struct Node<P: Inspect> {
 impl<P: Inspect> Node<P> {
     /// Whether invariants apply to this node.
     pub(crate) const fn is_honest(&self) -> bool {
-        self.byzantine.is_none()
+        self.byzantine.is_none() && !self.forgets
     }
 
     /// What the process takes for the time.
@@ -96,6 +109,8 @@ pub(crate) struct ReadWait {
     pub(crate) client: usize,
     pub(crate) seq: RequestSeq,
     pub(crate) query: Rc<Vec<u8>>,
+    /// The last slot that was decided anywhere when the read arrived.
+    pub(crate) decided: Slot,
 }
 
 /// What a crash forgets.

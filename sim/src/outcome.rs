@@ -52,6 +52,9 @@ pub struct Outcome {
     /// The faults that the dice drew, whether or not they took place: the numbers below these name
     /// the faults of this run ([`crate::FaultId`]). Consequences of other faults are not among them.
     pub drawn: FaultCounts,
+    /// Whether more replicas were lost than the protocol tolerates: then no progress was demanded,
+    /// and without a violation the cluster stopped safely.
+    pub beyond_bound: bool,
     /// Whether the linearizability checker ran into its limit.
     pub check_gave_up: bool,
     /// A hash over every event and every step's result.
@@ -155,6 +158,7 @@ fn conclude<P: Inspect>(world: World<P>, violation: Option<Violation>) -> Outcom
         history: world.history.into_operations(),
         faults,
         drawn,
+        beyond_bound: world.counters.beyond_bound,
         check_gave_up: world.counters.gave_up_check,
         trace_hash: world.trace_hash.value(),
     }

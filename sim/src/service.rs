@@ -10,6 +10,7 @@ use crate::client::{Answer, Doing, Reply, Request};
 use crate::event::Event;
 use crate::fault::FaultKind;
 use crate::history::{decode_answer, label_of_answer};
+use crate::host::request_name;
 use crate::inspect::Inspect;
 use crate::invariants;
 use crate::lincheck::KvCall;
@@ -38,7 +39,7 @@ impl<P: Inspect> World<P> {
             return Ok(());
         }
         let (client, seq) = (request.client, request.seq);
-        self.note_at(index, Mark::Request, || format!("is asked by client {client}, {seq}"));
+        self.note_at(index, Mark::Request, || format!("hears {}", request_name(client, seq)));
         let node = &mut self.nodes[index];
         let Some(running) = &mut node.running else { return Ok(()) };
         self.counters.requests += 1;
@@ -49,8 +50,9 @@ impl<P: Inspect> World<P> {
             }
             let id = ReadId(running.next_read);
             running.next_read += 1;
-            let wait =
-                ReadWait { client: request.client, seq: request.seq, query: request.payload };
+            let Request { client, seq, payload: query, .. } = request;
+            let decided = self.book.ledger.last();
+            let wait = ReadWait { client, seq, query, decided };
             running.reads.insert(id, wait);
             return self.handle(index, Input::Read { id });
         }
@@ -167,7 +169,7 @@ impl<P: Inspect> World<P> {
                 let share = if self.clients[index].reader { READER_SHARE } else { 1 };
                 self.clients[index].completed >= self.plan.load.requests * share
             }
-            Phase::Healed { .. } => {
+            Phase::Healed { .. } | Phase::Beyond { .. } => {
                 self.clients[index].completed_healed >= self.plan.liveness_requests
             }
             Phase::Converging { .. } | Phase::Done => true,

@@ -1,17 +1,16 @@
 //! What is noted of the effects of honest replicas, for the invariants about logs and promises.
 
-use quorate_smr::ReplicaId;
 use quorate_smr::protocol::Release;
+use quorate_smr::{ReplicaId, Role, Slot, Status};
 
-use crate::inspect::{Choice, Inspect};
-use crate::invariants::{Book, check_promise};
+use crate::inspect::Inspect;
+use crate::invariants::{Book, check_acknowledged, check_own_epoch, check_promise, leads_on};
 use crate::violation::Check;
 use crate::world::World;
 
 impl<P: Inspect> World<P> {
     /// An honest replica asks its disk to keep `record`.
     pub(crate) fn check_entries(&mut self, index: usize, record: &P::Record) -> Check {
-        let choice = P::choice(&self.config, self.replicas);
         let node = &mut self.nodes[index];
         let Some(running) = &node.running else { return Ok(()) };
         let id = node.id;
@@ -25,8 +24,8 @@ impl<P: Inspect> World<P> {
                     slot.previous().map_or(Some(0), |slot| running.protocol.epoch_at(slot));
                 found = before.map_or(Ok(()), |before| book.chains.wrote(id, slot, epoch, before));
             }
-            if let (Ok(()), Some(choice)) = (&found, choice) {
-                found = book.chosen.proposed(&entry, choice);
+            if let (Ok(()), Some(stays)) = (&found, P::CHOSEN_STAYS) {
+                found = book.chosen.proposed(&entry, stays);
             }
             if found.is_ok() {
                 found = book.entries.wrote(id, entry, &book.ledger);
@@ -60,11 +59,45 @@ impl<P: Inspect> World<P> {
             && (!waits || after <= durable)
         {
             node.acknowledged.told(&running.protocol, upto);
+            self.check_equal_to_leader(index, upto)?;
         }
         if let Some((slot, digest)) = P::checkpoint(message) {
-            self.book.checkpoints.announced(node.id, slot, digest)?;
+            let id = self.nodes[index].id;
+            self.book.checkpoints.announced(id, slot, digest)?;
         }
         Ok(())
+    }
+
+    /// What node `index` acknowledges up to `upto` equals what the leader of its epoch has, if that
+    /// one is alive to be asked.
+    fn check_equal_to_leader(&self, index: usize, upto: Slot) -> Check {
+        if !P::CHAINED_LOG {
+            return Ok(());
+        }
+        let Some(own) = &self.nodes[index].running else { return Ok(()) };
+        let epoch = own.protocol.status().epoch;
+        for node in &self.nodes {
+            let Some(leader) = &node.running else { continue };
+            let status = leader.progress.status;
+            if status.role == Role::Leader && status.epoch == epoch {
+                let (ours, theirs) = (&own.protocol, &leader.protocol);
+                return check_acknowledged(self.nodes[index].id, ours, theirs, upto);
+            }
+        }
+        Ok(())
+    }
+
+    /// The honest node `index` moved from the status `before` to `now`: what it decided, a quorum
+    /// has.
+    pub(crate) fn check_decided(&self, index: usize, before: &Status, now: &Status) -> Check {
+        let node = &self.nodes[index];
+        let Some(running) = &node.running else { return Ok(()) };
+        check_own_epoch(&running.protocol, before, now)?;
+        if !leads_on(before, now) {
+            return Ok(());
+        }
+        let quorum = P::quorum(&self.config, self.replicas);
+        self.book.chosen.committed(node.id, now.committed, now.epoch, quorum)
     }
 }
 
@@ -73,16 +106,16 @@ pub(crate) fn check_durable<P: Inspect>(
     book: &mut Book,
     id: ReplicaId,
     record: &P::Record,
-    choice: Option<Choice>,
+    quorum: usize,
 ) -> Check {
     if let Some(entry) = P::said(record) {
         book.entries.says(id, entry)?;
     }
-    let Some(choice) = choice else { return Ok(()) };
     let mut found = Ok(());
     P::entries(record, &mut |entry| {
-        if found.is_ok() {
-            found = book.chosen.accepted(id, entry, choice, &book.entries);
+        let reached = book.chosen.accepted(id, entry.slot, entry.epoch, quorum);
+        if let (Ok(()), true, Some(stays)) = (&found, reached, P::CHOSEN_STAYS) {
+            found = book.chosen.choose(entry, &book.entries, stays);
         }
     });
     found

@@ -3,15 +3,19 @@
 //! The world is single-threaded and owns everything; an event is taken, handled, and what changed
 //! is checked. Nothing depends on the machine: no clock, no thread, no hash order, no address.
 
+use std::collections::BTreeSet;
+
 use quorate_smr::auth::Authenticator;
 use quorate_smr::protocol::{Effects, Setup};
 use quorate_smr::{ClientId, ReplicaId, Role, Seed, Slot};
 
+use crate::atlas::Atlas;
 use crate::byzantine::{Behaviour, Rogue, Speakers};
 use crate::client::{Client, Doing};
 use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::disk::Disk;
+use crate::disk_faults::PART_DISK_FAULTS;
 use crate::door::Refusals;
 use crate::event::{Event, Trouble};
 use crate::fault::{FaultKind, Faults};
@@ -36,6 +40,8 @@ pub(crate) const EVENTS_MAX: u64 = 5_000_000;
 const CHECK_LIMITS: Limits = Limits { configurations_max: 200_000 };
 /// How often a healed world looks whether it is done, in nanoseconds.
 const POLL_NS: u64 = 10 * MS;
+/// How long a cluster beyond its fault bound is watched, in nanoseconds.
+const BEYOND_NS: u64 = 2_000 * MS;
 
 /// Parts of a run's randomness; the plan is part 1, the configuration part 6.
 mod part {
@@ -50,8 +56,16 @@ mod part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Faults,
-    Healed { since_ns: u64 },
-    Converging { since_ns: u64 },
+    Healed {
+        since_ns: u64,
+    },
+    Converging {
+        since_ns: u64,
+    },
+    /// More replicas are lost than the protocol tolerates: it may stop, but only safely.
+    Beyond {
+        since_ns: u64,
+    },
     Done,
 }
 
@@ -66,6 +80,7 @@ pub(crate) struct Counters {
     pub(crate) refusals: Refusals,
     pub(crate) latencies_ns: Vec<u64>,
     pub(crate) gave_up_check: bool,
+    pub(crate) beyond_bound: bool,
     /// Requests that reached a replica, and those refused because a window or buffer was full.
     pub(crate) requests: u64,
     pub(crate) refused_busy: u64,
@@ -94,6 +109,9 @@ pub(crate) struct World<P: Inspect> {
     pub(crate) speakers: Speakers<P>,
     pub(crate) network: Network,
     pub(crate) disk_dice: Dice,
+    pub(crate) disk_fault_dice: Dice,
+    /// Who may be lost for good.
+    pub(crate) atlas: Atlas,
     pub(crate) nemesis_dice: Dice,
     pub(crate) host_dice: Dice,
     pub(crate) storm_dice: Dice,
@@ -145,6 +163,8 @@ impl<P: Inspect> World<P> {
             speakers: Speakers::new(seed),
             network,
             disk_dice: Dice::new(seed, part::DISK),
+            disk_fault_dice: Dice::new(seed, PART_DISK_FAULTS),
+            atlas: Atlas::of_plan(&plan, replicas, P::tolerated(&config, replicas)),
             nemesis_dice: Dice::new(seed, part::NEMESIS),
             host_dice: Dice::new(seed, part::HOST),
             storm_dice: Dice::new(seed, rough::STORM),
@@ -205,11 +225,16 @@ impl<P: Inspect> World<P> {
             setup,
             auth,
             clock: Clock::new(offset, drift),
-            disk: Disk::new(),
+            disk: Disk::new(self.disk_identity(self.nodes.len(), id)),
             told: Told::default(),
             acknowledged: Acknowledgements::default(),
             promised: 0,
             byzantine,
+            forgets: P::BYZANTINE && self.plan.durability.forgets(id.0),
+            damaged: None,
+            refused: None,
+            fail_next_sync: false,
+            crash_points: Vec::new(),
             twin,
             running: None,
             incarnation: 0,
@@ -313,6 +338,7 @@ impl<P: Inspect> World<P> {
         ] {
             self.schedule_trouble(trouble);
         }
+        self.begin_disk_faults();
         self.schedule_storms();
         if self.plan.turbulence.slow_replica.is_some() {
             self.faults.note(FaultKind::SlowReplica);
@@ -362,6 +388,7 @@ impl<P: Inspect> World<P> {
                 Ok(())
             }
             Event::Trouble(trouble) => self.make_trouble(trouble),
+            Event::Disk(event) => self.disk_event(event),
             Event::Storm(storm) => {
                 self.make_storm(storm);
                 Ok(())
@@ -403,6 +430,8 @@ impl<P: Inspect> World<P> {
         for node in 0..self.nodes.len() {
             self.nodes[node].crash_after_effects = None;
             self.nodes[node].crash_within_sync = false;
+            self.nodes[node].crash_points.clear();
+            self.make_space(node);
             self.resume_now(node);
             let left_down = self.plan.left_down.contains(&self.nodes[node].id.0);
             match (&self.nodes[node].running, left_down) {
@@ -413,6 +442,11 @@ impl<P: Inspect> World<P> {
             if self.stands_still_for_good(self.nodes[node].id) {
                 self.nodes[node].paused = Some(Vec::new());
             }
+        }
+        if self.atlas.exceeds(self.lost_now()) {
+            self.note(|| "beyond the fault bound: it need not serve".into());
+            self.counters.beyond_bound = true;
+            self.phase = Phase::Beyond { since_ns: self.now_ns };
         }
         for client in 0..self.clients.len() {
             let waits = &mut self.clients[client];
@@ -450,10 +484,44 @@ impl<P: Inspect> World<P> {
                     return Err(broken(invariants::CONVERGENCE, self.describe()));
                 }
             }
+            Phase::Beyond { since_ns } => {
+                if self.now_ns - since_ns > BEYOND_NS {
+                    self.phase = Phase::Done;
+                    return self.check_stopped();
+                }
+            }
             Phase::Faults | Phase::Done => {}
         }
         self.queue.push(self.now_ns + POLL_NS, Event::Poll);
         Ok(())
+    }
+
+    /// How many replicas are lost at present.
+    ///
+    /// # Panics
+    /// If the atlas knows nothing of one of them: the simulator broke its own bound.
+    fn lost_now(&self) -> usize {
+        let is_lost =
+            |node: &&Node<P>| !node.is_honest() || node.running.is_none() || self.is_ill(node.id);
+        let lost: BTreeSet<_> = self.nodes.iter().filter(is_lost).map(|node| node.id).collect();
+        for id in &lost {
+            assert!(self.atlas.loss(id.0).is_some(), "{id} is lost without the atlas' leave");
+        }
+        lost.len()
+    }
+
+    /// Checks a cluster that was left with too few replicas to serve.
+    fn check_stopped(&mut self) -> Check {
+        let stand = |node: &Node<P>| {
+            let executor = &node.running.as_ref()?.executor;
+            Some((node.id, executor.applied(), executor.state_digest()))
+        };
+        let honest = self.nodes.iter().filter(|node| node.is_honest());
+        let stands: Vec<_> = honest.filter_map(stand).collect();
+        for (id, applied, digest) in stands {
+            self.book.states.digest(id, applied, digest)?;
+        }
+        self.book.acknowledged.survive(self.book.ledger.last())
     }
 
     /// The nodes that must get on after healing: honest, running, and not left ill.
@@ -581,6 +649,7 @@ fn kind_of<P: Inspect>(event: &Event<P>) -> (u64, usize) {
         Event::Rogue { rogue } => (32, *rogue),
         Event::AskAgain { client, .. } => (17, *client),
         Event::Hunt { node, .. } => (18, *node),
+        Event::Disk(_) => (33, 0),
         Event::SnapshotInstalled { node, .. } => (16, *node),
         Event::Storm(storm) => (21, *storm as usize),
         Event::Link { from, to, .. } => (22, *from << 8 | *to),

@@ -13,30 +13,30 @@ use quorate_sim::campaign::{find_violation, run_seeds};
 use quorate_sim::{Inspect, Options, Violation};
 
 /// Seeds within which a defect must be found.
-pub const SEEDS_MAX: u64 = 1_000;
+pub(crate) const SEEDS_MAX: u64 = 1_000;
 
 type Hunt = dyn Fn(Range<u64>) -> Option<(u64, Violation)> + Sync;
 
 /// A defect, and how to look for it.
-pub struct Planted {
+pub(crate) struct Planted {
     /// The crate that has it.
-    pub protocol: &'static str,
+    pub(crate) protocol: &'static str,
     /// Its name.
-    pub defect: String,
+    pub(crate) defect: String,
     /// The size of the group.
-    pub replicas: usize,
+    pub(crate) replicas: usize,
     hunt: Box<Hunt>,
 }
 
 impl Planted {
     /// The first of `seeds` whose run breaks an invariant, and how.
-    pub fn find(&self, seeds: Range<u64>) -> Option<(u64, Violation)> {
+    pub(crate) fn find(&self, seeds: Range<u64>) -> Option<(u64, Violation)> {
         (self.hunt)(seeds)
     }
 }
 
 /// All planted defects.
-pub fn all() -> Vec<Planted> {
+pub(crate) fn all() -> Vec<Planted> {
     let mut all = Vec::new();
     for defect in quorate_raft::Defect::ALL {
         for replicas in [3, 5] {
@@ -64,7 +64,7 @@ pub fn all() -> Vec<Planted> {
 }
 
 /// The violations of `seeds` without a defect, in groups of the size that is used for `protocol`.
-pub fn clean(protocol: &str, replicas: usize, seeds: Range<u64>) -> Vec<(u64, Violation)> {
+pub(crate) fn clean(protocol: &str, replicas: usize, seeds: Range<u64>) -> Vec<(u64, Violation)> {
     fn violations<P: Inspect>(replicas: usize, seeds: Range<u64>) -> Vec<(u64, Violation)>
     where
         Options<P>: Sync,

@@ -401,7 +401,7 @@ impl<P: Inspect> World<P> {
             return Ok(());
         }
         self.crash(index, FaultKind::Amnesia)?;
-        self.nodes[index].disk = Disk::new();
+        self.nodes[index].disk = Disk::new(self.disk_identity(index, self.nodes[index].id));
         Ok(())
     }
 }

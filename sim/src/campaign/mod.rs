@@ -40,6 +40,8 @@ pub struct Summary {
     pub completed: u64,
     /// Faults by kind.
     pub faults: FaultCounts,
+    /// Runs beyond the fault bound; those without a violation stopped safely.
+    pub beyond_bound: u64,
     /// Histories that the linearizability checker could not decide within its limit.
     pub checks_given_up: u64,
     /// Runs with a broken invariant.
@@ -65,6 +67,7 @@ impl Summary {
         self.operations += outcome.history.len() as u64;
         self.completed += outcome.latencies_ns.len() as u64;
         self.faults.merge(&outcome.faults);
+        self.beyond_bound += u64::from(outcome.beyond_bound);
         self.checks_given_up += u64::from(outcome.check_gave_up);
         self.trace_hash = self.trace_hash.wrapping_add(outcome.trace_hash);
         if let Some(violation) = outcome.violation {
@@ -86,6 +89,7 @@ impl Summary {
         self.operations += other.operations;
         self.completed += other.completed;
         self.faults.merge(&other.faults);
+        self.beyond_bound += other.beyond_bound;
         self.checks_given_up += other.checks_given_up;
         self.trace_hash = self.trace_hash.wrapping_add(other.trace_hash);
         self.busy_ns += other.busy_ns;

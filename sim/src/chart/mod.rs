@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   time ms  r0                  r1                  r2                  clients
-//!    12.000  │                   ★ is Leader in …    │                   │
+//!    12.000  │                   ★ Leader, epoch 1   │                   │
 //!    12.000  │                   ○ Append T1 s1 → r0 r2✗                 │
 //!    12.500  │◀─ Append T1 s1 @12.0 ─┤               │                   │
 //! ```

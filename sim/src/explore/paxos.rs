@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate_paxos::{Paxos, PaxosConfig};
+use quorate_paxos::{Message, Paxos, PaxosConfig};
 
 use super::protocol::{Bounds, Disk, Exploration, Explore, Milestone};
 
@@ -34,15 +34,21 @@ impl Explore for Paxos {
         use Milestone::{Committed, CommittedInSecondEpoch, Elected, ReadAnswered, SecondLeader};
         let run = Exploration::new;
         let bounds = |given: &str| given.parse::<Bounds>().unwrap_or_default();
+        // Without them leaders are not deposed by news, only by silence.
+        let quiet = |message: &Message| {
+            matches!(message, Message::Heartbeat { .. } | Message::HeartbeatAck { .. })
+        };
         vec![
             Exploration {
                 bounds: bounds("timeouts=1,proposals=1,crashes=1,epochs=3"),
+                lost: quiet,
                 expects: vec![Elected, Committed],
                 quick: true,
                 ..run("commands", "one leader, a command, a crash at any point")
             },
             Exploration {
                 bounds: bounds("timeouts=2,proposals=1,epochs=3"),
+                lost: quiet,
                 expects: vec![Committed, SecondLeader],
                 quick: true,
                 ..run("succession", "a command and two leaders")
@@ -50,6 +56,7 @@ impl Explore for Paxos {
             Exploration {
                 bounds: bounds("timeouts=1,proposals=1,crashes=1,epochs=3"),
                 disk: Disk::Later,
+                lost: quiet,
                 expects: vec![Committed],
                 ..run("slow-disk", "one leader, a command, disks that lag, a crash")
             },
@@ -70,6 +77,7 @@ impl Explore for Paxos {
             },
             Exploration {
                 bounds: bounds("timeouts=2,proposals=2,crashes=1,epochs=3"),
+                lost: quiet,
                 expects: vec![CommittedInSecondEpoch],
                 ..run("deep", "two commands, two leaders, a crash at any point")
             },

@@ -51,10 +51,6 @@ impl Explore for Pbft {
         self.suspicion_deadline().map(|_| Timer::Timeout)
     }
 
-    fn carries(message: &Message) -> bool {
-        !matches!(message, Message::Status(_))
-    }
-
     fn lies(auth: &PbftAuth, liar: ReplicaId, batches: &[Batch]) -> Vec<Sealed> {
         let proposals: Vec<Proposal> =
             batches.iter().take(2).filter_map(|batch| Proposal::new(batch.clone()).ok()).collect();
@@ -100,7 +96,9 @@ impl Explore for Pbft {
         if ReplicaId(NEXT.0 as u8) != liar {
             return Vec::new();
         }
-        let quorums = quorums(messages);
+        let mut quorums = quorums(messages);
+        // Without any proof at all: believed only by who does not look.
+        quorums.push(Vec::new());
         let mut choices = vec![Vec::new()];
         choices.extend(batches.iter().take(2).map(|batch| vec![digest_of(batch)]));
         let lie = |changes: &Vec<Arc<SignedViewChange>>, chosen: &Vec<Digest>| {
@@ -116,7 +114,9 @@ impl Explore for Pbft {
 
     fn explorations() -> Vec<Exploration<Self>> {
         use Milestone::{Committed, CommittedInSecondEpoch, SecondLeader};
-        let run = Exploration::new;
+        let run = |name, about| Exploration { lost: is_report, ..Exploration::new(name, about) };
+        let no_view_change =
+            |message: &Message| is_report(message) || matches!(message, Message::ViewChange(_));
         let bounds = |given: &str| given.parse::<Bounds>().unwrap_or_default();
         vec![
             Exploration {
@@ -127,6 +127,7 @@ impl Explore for Pbft {
             },
             Exploration {
                 bounds: bounds("epochs=0"),
+                lost: no_view_change,
                 byzantine: Some(ReplicaId(0)),
                 expects: vec![Committed],
                 quick: true,
@@ -157,6 +158,11 @@ impl Explore for Pbft {
             },
         ]
     }
+}
+
+/// What only speeds up recovery.
+const fn is_report(message: &Message) -> bool {
+    matches!(message, Message::Status(_))
 }
 
 /// What the liar may claim to have prepared and pre-prepared in view 0.

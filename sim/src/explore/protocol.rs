@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use quorate_smr::{Batch, ReplicaId, Role};
+use quorate_smr::{Batch, ReplicaId, ReplicaSet, Role};
 
 use crate::inspect::{Inspect, Sealed};
 
@@ -175,6 +175,13 @@ pub struct Exploration<P: Explore> {
     pub network: Network,
     /// The disks.
     pub disk: Disk,
+    /// Whose timers may fire.
+    pub timed: ReplicaSet,
+    /// Who may crash.
+    pub crashing: ReplicaSet,
+    /// Messages that never arrive, which keeps the number of states down. Any message may be lost,
+    /// so what such an exploration visits is real; what these messages lead to it does not visit.
+    pub lost: fn(&P::Message) -> bool,
     /// A replica that lies (only where [`Inspect::BYZANTINE`]).
     pub byzantine: Option<ReplicaId>,
     /// What it must come across when it is complete.
@@ -195,6 +202,9 @@ impl<P: Explore> Exploration<P> {
             bounds: Bounds { epochs: 1, ..Bounds::default() },
             network: Network::Kept,
             disk: Disk::AtOnce,
+            timed: ReplicaSet::first(EXPLORED_REPLICAS_MAX),
+            crashing: ReplicaSet::first(EXPLORED_REPLICAS_MAX),
+            lost: |_| false,
             byzantine: None,
             expects: Vec::new(),
             quick: false,
@@ -242,12 +252,6 @@ pub trait Explore: Inspect + Sync {
             Role::Leader => Some(Timer::Heartbeat),
             Role::Follower | Role::Candidate => Some(Timer::Timeout),
         }
-    }
-
-    /// Whether the network carries `message`. One that it does not is always lost.
-    #[must_use]
-    fn carries(_message: &Self::Message) -> bool {
-        true
     }
 
     /// Whether the logs of two replicas agree as far as they must.

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use quorate_smr::gate::Gate;
 use quorate_smr::protocol::{Effect, Effects, Input, Recovered, Refused, Release, Setup, To};
 use quorate_smr::{
-    Authenticator, Batch, Digest, Lsn, ReadId, ReplicaId, Role, Slot, SnapshotMeta, Status, Time,
+    Authenticator, Batch, Digest, Lsn, ReadId, ReplicaId, Role, Seed, Slot, SnapshotMeta, Status,
+    Time,
 };
 
 use super::history::{Broken, Event, Holds, broken, digest_of, state_after};
-use super::protocol::{Disk, Explore, Timer};
+use super::protocol::{Disk, Exploration, Explore, Timer};
+use crate::inspect::Sealed;
 use crate::invariants::{self, check_bounded, check_promise};
 use crate::violation::Violation;
 
@@ -109,15 +111,30 @@ pub(crate) struct Hosts<P: Explore> {
     setups: Vec<Setup<P::Config>>,
     auths: Vec<P::Auth>,
     liar: Option<ReplicaId>,
+    lost: fn(&P::Message) -> bool,
 }
 
 impl<P: Explore> Hosts<P> {
-    pub(crate) fn new(
-        setups: Vec<Setup<P::Config>>,
-        liar: Option<ReplicaId>,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(exploration: &Exploration<P>) -> Result<Self, String> {
+        let (replicas, config) = (exploration.replicas, &exploration.config);
+        let setup = |id| Setup::new(ReplicaId(id as u8), replicas, Seed(1), config.clone());
+        let setups: Vec<_> = (0..replicas).map(setup).collect();
         let auths = setups.iter().map(P::authenticator).collect::<Result<_, _>>();
-        Ok(Self { setups, auths: auths.map_err(|error| error.to_string())?, liar })
+        let auths = auths.map_err(|error| error.to_string())?;
+        Ok(Self { setups, auths, liar: exploration.byzantine, lost: exploration.lost })
+    }
+
+    /// A lie of the Byzantine replica to every honest one that believes its proofs.
+    pub(crate) fn deliver_lie(&self, lie: &Sealed<P>) -> Vec<Envelope<P::Message>> {
+        let Some(from) = self.liar else { return Vec::new() };
+        let honest = self.setups.iter().map(|setup| setup.replica).filter(|id| *id != from);
+        honest
+            .filter_map(|to| {
+                let message = self.auth(to).open(from, lie.clone()).ok()?;
+                let carried = !(self.lost)(&message);
+                carried.then_some(Envelope { from, to, message, snapshot: None })
+            })
+            .collect()
     }
 
     pub(crate) fn auth(&self, id: ReplicaId) -> &P::Auth {
@@ -335,14 +352,14 @@ impl<P: Explore> Work<'_, P> {
             }
             Effect::SendSnapshot { to, slot, message } => {
                 let Some(snapshot) = self.replica.snapshots.get(&slot).copied() else {
-                    return self.contract(format!("sends a snapshot at {slot}, which it has not"));
+                    return self.contract(&format!("sends a snapshot at {slot}, which it has not"));
                 };
                 self.transmit(To::One(to), &message, Some(snapshot))?;
             }
             Effect::Append { record } => self.append(record)?,
             Effect::Compact { slot, records } => {
                 let Some(snapshot) = self.replica.snapshots.get(&slot).copied() else {
-                    return self.contract(format!("compacts to {slot}, no snapshot there"));
+                    return self.contract(&format!("compacts to {slot}, no snapshot there"));
                 };
                 self.replica.snapshots.retain(|held, _| *held >= slot);
                 self.replica.write(Step::Replace(snapshot, records));
@@ -387,7 +404,7 @@ impl<P: Explore> Work<'_, P> {
     fn take_snapshots(&mut self) -> Holds {
         let (slot, digest) = self.replica.applied;
         if self.replica.wanted.iter().any(|wanted| *wanted < slot) {
-            return self.contract(format!("wants a snapshot below {slot}, already passed"));
+            return self.contract(&format!("wants a snapshot below {slot}, already passed"));
         }
         if self.replica.wanted.contains(&slot) {
             self.replica.wanted.clear();
@@ -401,7 +418,7 @@ impl<P: Explore> Work<'_, P> {
     fn install(&mut self, snapshot: SnapshotMeta, records: Vec<P::Record>) -> Holds {
         let SnapshotMeta { slot, digest, .. } = snapshot;
         if self.replica.snapshots.get(&slot) != Some(&snapshot) {
-            return self.contract(format!("installs a snapshot at {slot} that never arrived"));
+            return self.contract(&format!("installs a snapshot at {slot} that never arrived"));
         }
         if slot < self.replica.applied.0 {
             let detail =
@@ -474,7 +491,7 @@ impl<P: Explore> Work<'_, P> {
     }
 
     fn transmit(&mut self, to: To, message: &P::Message, snapshot: Option<SnapshotMeta>) -> Holds {
-        if !P::carries(message) {
+        if (self.hosts.lost)(message) {
             return Ok(());
         }
         let from = self.replica.id;
@@ -488,7 +505,7 @@ impl<P: Explore> Work<'_, P> {
                 Ok(message) => {
                     self.sent.push(Envelope { from, to: receiver, message, snapshot });
                 }
-                Err(error) => return self.contract(format!("sends {message:?}: {error}")),
+                Err(error) => return self.contract(&format!("sends {message:?}: {error}")),
             }
         }
         Ok(())
@@ -543,7 +560,7 @@ impl<P: Explore> Work<'_, P> {
         Ok(())
     }
 
-    fn contract(&self, what: String) -> Holds {
+    fn contract(&self, what: &str) -> Holds {
         Err(broken(invariants::CONTRACT, format!("{} {what}", self.replica.id)))
     }
 }

@@ -211,7 +211,7 @@ fn report<P: Explore>(
 fn way<P: Explore>(world: &World<P>, path: Path<State, Action>) -> Option<Way> {
     let steps: Vec<(State, Option<Action>)> = path.into_vec();
     let taken = steps.iter().filter_map(|(state, action)| Some((state, (*action)?)));
-    let (before, last) = taken.clone().last()?;
+    let (before, last) = taken.clone().next_back()?;
     let broken = world.explain(before, last)?;
     let numbered = |(index, (state, action)): (usize, (&State, Action))| {
         let mut lines = world.tell(state, action);

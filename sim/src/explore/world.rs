@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quorate_smr::{
-    Authenticator, Batch, BatchBuilder, ClientId, Command, GroupId, ReadId, ReplicaId, RequestSeq,
-    Role, Seed, Setup,
+    Batch, BatchBuilder, ClientId, Command, GroupId, ReadId, ReplicaId, RequestSeq, Role,
 };
 use stateright::{Model, Property};
 
@@ -22,6 +21,7 @@ use super::protocol::{
 };
 use super::replica::{Envelope, Fate, Hosts, Replica, Stepped, Stimulus};
 use super::table::{Memo, Table};
+use crate::inspect::Sealed;
 use crate::invariants;
 
 /// What must hold in every state. The explorer checks all of it at every step.
@@ -151,15 +151,11 @@ impl<P: Explore> World<P> {
     /// # Errors
     /// When the exploration cannot be set up.
     pub(crate) fn new(exploration: &Exploration<P>) -> Result<Self, String> {
-        let replicas = exploration.replicas;
-        let config = &exploration.config;
-        let setup = |id| Setup::new(ReplicaId(id as u8), replicas, Seed(1), config.clone());
-        let setups = (0..replicas).map(setup).collect();
         let batches: Vec<Batch> = (1..=BATCHES_MAX).map(batch).collect();
         let liar = exploration.byzantine.is_some();
         let claims = PROPERTIES.len() + 1 + Milestone::ALL.len();
         Ok(Self {
-            hosts: Hosts::new(setups, exploration.byzantine)?,
+            hosts: Hosts::new(exploration)?,
             rules: Rules::new(&batches, P::SOLE_LEADER, P::COMMITTED_ONCE, liar),
             batches,
             exploration: exploration.clone(),
@@ -203,6 +199,7 @@ impl<P: Explore> World<P> {
             network.extend(sent.into_iter().map(|envelope| self.post(envelope)));
         }
         network.extend(self.first_lies());
+        network.extend(self.more_lies(&network).iter());
         network.sort_unstable();
         network.dedup();
         State {
@@ -225,18 +222,11 @@ impl<P: Explore> World<P> {
     fn first_lies(&self) -> Vec<u64> {
         let Some(liar) = self.exploration.byzantine else { return Vec::new() };
         let lies = P::lies(self.hosts.auth(liar), liar, &self.batches);
-        lies.into_iter().flat_map(|lie| self.send_lie(liar, &lie)).collect()
+        lies.into_iter().flat_map(|lie| self.send_lie(&lie)).collect()
     }
 
-    /// A lie to every honest replica that believes its proofs.
-    fn send_lie(&self, liar: ReplicaId, lie: &crate::inspect::Sealed<P>) -> Vec<u64> {
-        let honest = (0..self.count() as u8).map(ReplicaId).filter(|id| *id != liar);
-        honest
-            .filter_map(|to| {
-                let message = self.hosts.auth(to).open(liar, lie.clone()).ok()?;
-                Some(self.post(Envelope { from: liar, to, message, snapshot: None }))
-            })
-            .collect()
+    fn send_lie(&self, lie: &Sealed<P>) -> Vec<u64> {
+        self.hosts.deliver_lie(lie).into_iter().map(|envelope| self.post(envelope)).collect()
     }
 
     /// What the liar can say given everything in the network.
@@ -255,7 +245,7 @@ impl<P: Explore> World<P> {
             let auth = self.hosts.auth(liar);
             let lies = P::lies_after(auth, liar, &messages, &self.batches);
             let believed = |ways: &Vec<_>| {
-                let sent = ways.iter().map(|lie| self.send_lie(liar, lie));
+                let sent = ways.iter().map(|lie| self.send_lie(lie));
                 sent.into_iter().find(|sent| !sent.is_empty()).unwrap_or_default()
             };
             Arc::new(lies.iter().flat_map(believed).collect())
@@ -364,7 +354,9 @@ impl<P: Explore> World<P> {
             return;
         }
         let mut inputs = Vec::new();
-        match glance.timer {
+        let id = ReplicaId(index as u8);
+        let timed = self.exploration.timed.contains(id);
+        match glance.timer.filter(|_| timed) {
             Some(Timer::Timeout) if used.timeouts < bounds.timeouts => inputs.push(What::Tick),
             Some(Timer::Heartbeat) if used.heartbeats < bounds.heartbeats => {
                 inputs.push(What::Tick);
@@ -380,7 +372,7 @@ impl<P: Explore> World<P> {
         if glance.pending > 0 {
             add(What::Sync, usual);
         }
-        let may_crash = used.crashes < bounds.crashes;
+        let may_crash = used.crashes < bounds.crashes && self.exploration.crashing.contains(id);
         for what in inputs {
             add(what, usual);
             if may_crash && usual == Fate::Sync {
@@ -409,6 +401,7 @@ impl<P: Explore> World<P> {
             last = Some(print);
             let what = What::Deliver(print);
             let mut add = |fate, keep| actions.push(Action { replica, what, fate, keep });
+            let may_crash = may_crash && self.exploration.crashing.contains(ReplicaId(replica));
             add(usual, kept);
             if again {
                 add(usual, true);

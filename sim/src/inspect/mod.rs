@@ -35,15 +35,6 @@ pub struct Entry {
 /// What a liar must stick to: for (epoch, slot) the value that it vouches for.
 pub type Told = BTreeMap<(u64, Slot), Digest>;
 
-/// What it takes for a value to be chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// Honest replicas that have it on their disks, in one epoch.
-    pub replicas: usize,
-    /// The invariant that is broken when a later epoch has another value.
-    pub invariant: &'static str,
-}
-
 /// A batch, or its digest where only that is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -147,12 +138,15 @@ pub trait Inspect: Protocol {
         false
     }
 
-    /// What it takes for a value to be chosen; `None` where that is not a matter of one epoch's
-    /// entries (Raft §5.4.2).
+    /// How many honest replicas have an entry of one epoch on their disks before it is decided.
     #[must_use]
-    fn choice(_config: &Self::Config, _replicas: usize) -> Option<Choice> {
-        None
+    fn quorum(_config: &Self::Config, replicas: usize) -> usize {
+        replicas / 2 + 1
     }
+
+    /// The invariant that a value which such a quorum holds is what later epochs propose; `None`
+    /// where that takes more than a quorum (Raft §5.4.2).
+    const CHOSEN_STAYS: Option<&'static str> = None;
 
     /// The state that `message` vouches for.
     #[must_use]

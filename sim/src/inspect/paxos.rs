@@ -7,7 +7,7 @@ use quorate_paxos::{Ballot, FlexibleQuorums, Message, Paxos, PaxosConfig, Record
 use quorate_smr::batch::BATCH_RAW_BYTES_MAX;
 use quorate_smr::{Batch, Slot};
 
-use super::{Choice, Entry, Inspect, Value};
+use super::{Entry, Inspect, Value};
 use crate::dice::Dice;
 use crate::invariants::CHOSEN_IS_PROPOSED;
 
@@ -125,10 +125,10 @@ impl Inspect for Paxos {
         matches!(message, Message::Promise { .. } | Message::Prepare { .. })
     }
 
-    fn choice(config: &PaxosConfig, replicas: usize) -> Option<Choice> {
-        let majority = replicas / 2 + 1;
-        let replicas = config.quorums.map_or(majority, |sizes| sizes.phase2);
-        Some(Choice { replicas, invariant: CHOSEN_IS_PROPOSED })
+    const CHOSEN_STAYS: Option<&'static str> = Some(CHOSEN_IS_PROPOSED);
+
+    fn quorum(config: &PaxosConfig, replicas: usize) -> usize {
+        config.quorums.map_or(replicas / 2 + 1, |sizes| sizes.phase2)
     }
 
     fn buffers(&self) -> Option<(&'static str, usize, usize)> {

@@ -10,7 +10,7 @@ use quorate_pbft::{
 };
 use quorate_smr::{Batch, Digest, QuorumRule, ReplicaId, ReplicaSet, Slot, To};
 
-use super::{Choice, Entry, Inspect, Told, Value};
+use super::{Entry, Inspect, Told, Value};
 use crate::byzantine::{Behaviour, Speech};
 use crate::dice::Dice;
 use crate::invariants::PREPARED_SURVIVES;
@@ -99,11 +99,12 @@ impl Inspect for Pbft {
         Some(Entry { slot: *slot, epoch: view.0, value: Value::Digest(*digest) })
     }
 
-    // Any two quorums share one of these replicas with every view change.
-    fn choice(_config: &PbftConfig, replicas: usize) -> Option<Choice> {
-        let rule = QuorumRule::byzantine(ReplicaSet::first(replicas)).ok()?;
-        let replicas = replicas - rule.phase2() + 1;
-        Some(Choice { replicas, invariant: PREPARED_SURVIVES })
+    const CHOSEN_STAYS: Option<&'static str> = Some(PREPARED_SURVIVES);
+
+    // So many that every view change hears one of them: f + 1 of 3f + 1.
+    fn quorum(_config: &PbftConfig, replicas: usize) -> usize {
+        let rule = QuorumRule::byzantine(ReplicaSet::first(replicas));
+        rule.map_or(replicas, |rule| replicas - rule.phase2() + 1)
     }
 
     fn checkpoint(message: &Message) -> Option<(Slot, Digest)> {

@@ -67,8 +67,12 @@ impl Inspect for Raft {
         match message {
             Message::Append { previous, entries, .. } => match entries.as_slice().len() as u64 {
                 0 => format!("Append? {term} after {}", previous.slot),
-                1 => format!("Append {term} s{}", previous.slot.0 + 1),
-                n => format!("Append {term} s{}..{}", previous.slot.0 + 1, previous.slot.0 + n),
+                1 => format!("Append {term} s{}", previous.slot.0.saturating_add(1)),
+                n => format!(
+                    "Append {term} s{}..{}",
+                    previous.slot.0.saturating_add(1),
+                    previous.slot.0.saturating_add(n)
+                ),
             },
             Message::Appended { upto, .. } => format!("Appended {term} {upto}"),
             Message::Conflict { previous, .. } => format!("Conflict {term} {previous}"),
@@ -109,6 +113,7 @@ impl Inspect for Raft {
     }
 
     const CHAINED_LOG: bool = true;
+    const CHOSEN_STAYS: Option<&'static str> = None;
 
     fn epoch_at(&self, slot: Slot) -> Option<u64> {
         self.term_at(slot).map(|term| term.0)

@@ -17,6 +17,7 @@ mod one_entry;
 mod own_epoch;
 mod promise;
 mod provenance;
+mod reads;
 mod slot_agreement;
 mod sole_leader;
 mod state_agreement;
@@ -24,16 +25,17 @@ mod state_agreement;
 pub use acknowledged::ACKNOWLEDGED_IS_APPLIED;
 pub use bounded::BUFFERS_BOUNDED;
 pub use checkpoints::CHECKPOINTS_AGREE;
-pub use chosen::{CHOSEN_IS_PROPOSED, PREPARED_SURVIVES};
+pub use chosen::{CHOSEN_IS_PROPOSED, DECIDED_ON_QUORUM, PREPARED_SURVIVES};
 pub use exactly_once::{APPLIED_AT_MOST_ONCE, SAME_ANSWER};
 pub use leader_completeness::LEADER_COMPLETENESS;
 pub use log_matching::LOG_MATCHING;
 pub use memory::TOLD_IS_REMEMBERED;
 pub use monotone::NEVER_BACK;
 pub use one_entry::{CHOSEN_STAYS_CHOSEN, NEVER_TWO_THINGS, ONE_VALUE_PER_EPOCH_AND_SLOT};
-pub use own_epoch::COMMIT_UNDER_OWN_EPOCH;
+pub use own_epoch::{ACKNOWLEDGED_IS_EQUAL, COMMIT_UNDER_OWN_EPOCH};
 pub use promise::NEVER_BELOW_PROMISE;
 pub use provenance::NOTHING_INVENTED;
+pub use reads::READ_SEES_DECIDED;
 pub use slot_agreement::{SLOT_AGREEMENT, SLOTS_CONTIGUOUS};
 pub use sole_leader::ELECTION_SAFETY;
 pub use state_agreement::STATE_AGREEMENT;
@@ -77,6 +79,9 @@ pub const ALL: &[&str] = &[
     COMMIT_UNDER_OWN_EPOCH,
     CHOSEN_IS_PROPOSED,
     PREPARED_SURVIVES,
+    DECIDED_ON_QUORUM,
+    ACKNOWLEDGED_IS_EQUAL,
+    READ_SEES_DECIDED,
     CHECKPOINTS_AGREE,
     PROGRESS,
     CONVERGENCE,
@@ -120,5 +125,6 @@ pub(crate) struct Book {
 
 pub(crate) use bounded::{check_bounded, check_buffer, check_host};
 pub(crate) use leader_completeness::check_complete;
-pub(crate) use own_epoch::check_own_epoch;
+pub(crate) use own_epoch::{check_acknowledged, check_own_epoch, leads_on};
 pub(crate) use promise::check_promise;
+pub(crate) use reads::check_read;

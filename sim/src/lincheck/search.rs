@@ -192,6 +192,9 @@ impl<'a, M: Model> Search<'a, M> {
         go_on: &mut dyn FnMut() -> bool,
         found: &mut dyn FnMut(&M::State) -> bool,
     ) -> Ending {
+        if self.values.as_ref().is_some_and(Values::is_hopeless) {
+            return Ending::Exhausted;
+        }
         let mut cursor = self.start_of_round();
         if self.completed_left == 0 && found(&self.state) {
             return Ending::Found;

@@ -154,6 +154,14 @@ impl Values {
         }
     }
 
+    /// V3 at the start: whether a completed operation requires what nobody leaves. V3 keeps it so.
+    pub(super) fn is_hopeless(&self) -> bool {
+        let lost = |(value, count): (usize, &Count)| {
+            value != self.now && count.required > 0 && count.makers == 0
+        };
+        self.counts.iter().enumerate().any(lost)
+    }
+
     pub(super) fn act(&self, index: usize) -> Act {
         self.acts[index]
     }

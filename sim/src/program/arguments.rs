@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
     /// Draws only these replicas: r0,r2.
     #[arg(long, requires = "trace", value_delimiter = ',', value_parser = parse_replica)]
     only: Vec<u8>,
+    /// Writes the clients' history as JSON lines (with --seed or --replay), for `lincheck`.
+    #[arg(long, conflicts_with_all = ["seeds", "hours", "shrink"], value_name = "FILE")]
+    pub(super) history: Option<PathBuf>,
     /// Reduces a failing run to the few faults that it takes (with --seed or --replay).
     #[arg(long, conflicts_with_all = ["seeds", "hours", "trace"])]
     pub(super) shrink: bool,
@@ -105,6 +108,8 @@ pub(crate) enum InputError {
     NoSuchReplica(u8, usize),
     #[error("--from lies after --to: nothing to draw")]
     EmptyWindow,
+    #[error("{path}: {error}")]
+    History { path: String, error: std::io::Error },
     #[error(transparent)]
     Regression(#[from] RegressionError),
     #[error(transparent)]

@@ -9,6 +9,7 @@ use quorate_sim::campaign::{Campaign, Group, Report, Summary, Until};
 use quorate_sim::record::{Record, read_defects};
 
 use super::arguments::{Arguments, InputError, command_of};
+use super::say;
 
 /// Violations whose commands are printed; the others are counted.
 const PRINTED_MAX: usize = 10;
@@ -38,7 +39,7 @@ pub(super) fn run(arguments: &Arguments, campaign: &Campaign) -> Result<bool, In
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let command = format!("cargo run --release -p quorate-sim -- {command}");
         let written = Record::new(campaign, &report, command, defects).write(folder)?;
-        println!("written: {}", written.display());
+        say(&format!("written: {}", written.display()));
     }
     Ok(report.total().violated == 0)
 }
@@ -88,15 +89,24 @@ impl Watch {
 
 fn print_report(report: &Report) {
     let total = report.total();
-    println!("{}", table(report, &total));
+    say(&table(report, &total).to_string());
+    let seconds = report.wall.as_secs_f64();
+    let hours = total.virtual_ns as f64 / 3.6e12;
+    say(&format!(
+        "{seconds:.1} s on {} threads: {:.0} seeds/s, {:.2} virtual hours per minute{}",
+        report.threads,
+        total.seeds as f64 / seconds,
+        hours / (seconds / 60.0),
+        if report.stopped { "; stopped by hand" } else { "" }
+    ));
     for (group, seed, violation) in report.violations().take(PRINTED_MAX) {
         let Group { protocol, replicas } = group;
         let command = command_of(group, seed);
-        println!("\n{protocol}, {replicas} replicas, seed {seed}: {violation}");
-        println!("  replay: {command} --trace\n  shrink: {command} --shrink");
+        say(&format!("\n{protocol}, {replicas} replicas, seed {seed}: {violation}"));
+        say(&format!("  replay: {command} --trace\n  shrink: {command} --shrink"));
     }
     if total.violated > PRINTED_MAX as u64 {
-        println!("\n… and {} more violations", total.violated - PRINTED_MAX as u64);
+        say(&format!("\n… and {} more violations", total.violated - PRINTED_MAX as u64));
     }
 }
 
@@ -130,6 +140,7 @@ fn table(report: &Report, total: &Summary) -> Table {
     row("slots decided", &|it| it.slots.to_string());
     row("client operations", &|it| it.operations.to_string());
     row("of known outcome", &|it| it.completed.to_string());
+    row("beyond the fault bound: stopped safely", &|it| it.beyond_bound.to_string());
     row("histories too hard to check", &|it| it.checks_given_up.to_string());
     row("faults injected", &|it| it.faults.total().to_string());
     for (kind, _) in total.faults.injected() {
@@ -137,16 +148,6 @@ fn table(report: &Report, total: &Summary) -> Table {
     }
     row("trace hashes, added up", &|it| format!("{:016x}", it.trace_hash));
     row("violations", &|it| it.violated.to_string());
-    let seconds = report.wall.as_secs_f64();
-    let hours = total.virtual_ns as f64 / 3.6e12;
-    let words = format!(
-        "{seconds:.1} s on {} threads: {:.0} seeds/s, {:.2} virtual hours per minute{}",
-        report.threads,
-        total.seeds as f64 / seconds,
-        hours / (seconds / 60.0),
-        if report.stopped { "; stopped by hand" } else { "" }
-    );
-    table.add_row(["it took".to_owned(), words]);
     table
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate_sim::chart::{Chart, Window};
+use quorate_sim::lincheck::file::write_json;
 use quorate_sim::registry::Visitor;
 use quorate_sim::regression::Regression;
 use quorate_sim::shrink::{Shrunk, shrink};
@@ -13,6 +14,7 @@ use quorate_sim::trace::TraceEvent;
 use quorate_sim::{Inspect, Options, Outcome, simulate, simulate_told};
 
 use super::arguments::{Arguments, Case, InputError, TraceForm, command_of};
+use super::say;
 
 /// Replays, draws or reduces a run; whether it was clean.
 pub(super) fn run(arguments: &Arguments, case: Case) -> Result<bool, InputError> {
@@ -43,6 +45,13 @@ impl Visitor for Job<'_> {
             Some(form) => draw(&options, case.seed, form, window),
         };
         tell(&case, &outcome);
+        if let Some(file) = &arguments.history {
+            let refused = |error| InputError::History { path: file.display().to_string(), error };
+            let mut out =
+                std::fs::File::create(file).map(std::io::BufWriter::new).map_err(refused)?;
+            write_json(&outcome.history, &mut out).and_then(|()| out.flush()).map_err(refused)?;
+            say(&format!("history written: {}", file.display()));
+        }
         Ok(outcome.violation.is_none())
     }
 }
@@ -76,7 +85,7 @@ fn draw<P: Inspect>(options: &Options<P>, seed: u64, form: TraceForm, window: Wi
 /// Says what came of a run.
 fn tell(case: &Case, outcome: &Outcome) {
     let (protocol, replicas) = (case.group.protocol, case.group.replicas);
-    println!(
+    say(&format!(
         "{protocol}, {replicas} replicas, seed {}: {:.3} s of virtual time, {} steps, {} slots, {} \
          faults",
         outcome.seed,
@@ -84,11 +93,11 @@ fn tell(case: &Case, outcome: &Outcome) {
         outcome.steps,
         outcome.slots,
         outcome.faults.total()
-    );
-    println!("trace hash {:016x}", outcome.trace_hash);
+    ));
+    say(&format!("trace hash {:016x}", outcome.trace_hash));
     match &outcome.violation {
-        None => println!("no violation"),
-        Some(violation) => println!("violation: {violation}"),
+        None => say("no violation"),
+        Some(violation) => say(&format!("violation: {violation}")),
     }
     let Some((_, regression)) = &case.regression else {
         if outcome.violation.is_some() {
@@ -97,16 +106,16 @@ fn tell(case: &Case, outcome: &Outcome) {
         return;
     };
     let same = format!("{:016x}", outcome.trace_hash) == regression.trace_hash;
-    println!(
+    say(&format!(
         "the file's violation was \"{}\"; the trace is {} as then",
         regression.invariant,
         if same { "the same" } else { "not the same" }
-    );
+    ));
 }
 
 fn print_commands(case: &Case) {
     let command = command_of(case.group, case.seed);
-    println!("  replay: {command} --trace\n  shrink: {command} --shrink");
+    say(&format!("  replay: {command} --trace\n  shrink: {command} --shrink"));
 }
 
 /// Reduces a failing run and writes what is left into a file.
@@ -130,7 +139,7 @@ where
     });
     bar.finish_and_clear();
     let Some(shrunk) = shrunk else {
-        println!("seed {} breaks no invariant: nothing to reduce", case.seed);
+        say(&format!("seed {} breaks no invariant: nothing to reduce", case.seed));
         return Ok(true);
     };
     let usual = || PathBuf::from(format!("{}-{}.json", case.group.protocol, case.seed));
@@ -138,15 +147,15 @@ where
     Regression::new(options, &shrunk).write(&file)?;
     tell_reduced(&shrunk);
     let file = file.display();
-    println!("written: {file}");
-    println!("  replay: cargo run --release -p quorate-sim -- --replay {file} --trace");
+    say(&format!("written: {file}"));
+    say(&format!("  replay: cargo run --release -p quorate-sim -- --replay {file} --trace"));
     Ok(false)
 }
 
 fn tell_reduced(shrunk: &Shrunk) {
     let Shrunk { before, outcome, .. } = shrunk;
     let seconds = |outcome: &Outcome| outcome.virtual_ns as f64 / 1e9;
-    println!(
+    say(&format!(
         "reduced with {} runs: {} faults to {}, {} settings that are not quiet to {}, {} steps to {}, \
          {:.3} s of virtual time to {:.3} s",
         shrunk.runs,
@@ -158,14 +167,14 @@ fn tell_reduced(shrunk: &Shrunk) {
         outcome.steps,
         seconds(before),
         seconds(outcome)
-    );
+    ));
     let kept: Vec<_> = shrunk.kept.iter().map(|id| format!("{} #{}", id.kind, id.number)).collect();
-    println!(
+    say(&format!(
         "faults that it takes: {}",
         if kept.is_empty() { "none".into() } else { kept.join(", ") }
-    );
+    ));
     if let Some(violation) = &outcome.violation {
-        println!("violation: {violation}");
+        say(&format!("violation: {violation}"));
     }
-    println!("trace hash {:016x}", outcome.trace_hash);
+    say(&format!("trace hash {:016x}", outcome.trace_hash));
 }

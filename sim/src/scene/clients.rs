@@ -62,7 +62,7 @@ impl<P: Inspect> Scene<P> {
         self.run_until("the read is answered", |scene| scene.answer(operation).is_some())?;
         match self.answer(operation) {
             Some(KvReturn::Value(value)) => Ok(value.clone()),
-            other => Err(self.failed(format!("a read is answered with {other:?}"))),
+            other => Err(self.failed(&format!("a read is answered with {other:?}"))),
         }
     }
 
@@ -153,6 +153,19 @@ impl<P: Inspect> Scene<P> {
         self.insist(client, "the session is opened", opened)
     }
 
+    /// All clients that have no session open one, so that no later step waits for that.
+    ///
+    /// # Errors
+    /// A broken invariant, or no answer within [`PATIENCE_MS`].
+    pub fn open_sessions(&mut self) -> Step {
+        for client in 0..self.world.clients.len() {
+            if self.world.clients[client].id == ClientId::NONE {
+                self.open_session(client)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for the operation, asking again now and then.
     fn persist(&mut self, operation: Operation) -> Step {
         self.insist(operation.client, "the operation is answered", move |scene| {
@@ -165,7 +178,7 @@ impl<P: Inspect> Scene<P> {
         let wait = P::retry_after(&self.world.config).as_nanos() as u64;
         while !done(self) {
             if self.world.now_ns >= end {
-                return Err(self.failed(format!("within {PATIENCE_MS} ms not: {what}")));
+                return Err(self.failed(&format!("within {PATIENCE_MS} ms not: {what}")));
             }
             let again = self.world.now_ns + wait.max(MS);
             let refused = |scene: &Self| matches!(scene.heard(client), Some(Heard::Refused(_)));

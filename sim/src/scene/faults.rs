@@ -57,7 +57,8 @@ impl<P: Inspect> Scene<P> {
     }
 }
 
-/// Messages. Rules see them when they arrive, in the order in which the rules were made.
+/// Messages. Rules see them when they *arrive*, in the order in which the rules were made: a rule that
+/// is stopped no longer catches what is on its way, and one that is made catches what was sent before.
 impl<P: Inspect> Scene<P> {
     /// Holds back every message that matches (sender, receiver, content), until it is released.
     pub fn hold_where(

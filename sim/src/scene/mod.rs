@@ -28,9 +28,12 @@
 //! ```
 
 mod clients;
+mod disks;
+mod door;
 mod failure;
 mod faults;
 mod script;
+mod weather;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -52,6 +55,7 @@ use crate::violation::{Check, Violation};
 use crate::world::{Phase, World};
 
 pub use clients::{Operation, ReadMode};
+pub use door::SeenFrame;
 pub use failure::SceneFailure;
 pub use script::{Heard, Rule, WritePoint};
 
@@ -59,6 +63,10 @@ pub(crate) use script::Script;
 
 /// Virtual time within which what a script waits for must come about, in milliseconds.
 pub const PATIENCE_MS: u64 = 60_000;
+/// How long a replica that is to be elected has the field to itself, and how long the others go on
+/// before it tries again, in milliseconds.
+const CAMPAIGN_MS: u64 = 5_000;
+const PAUSE_MS: u64 = 500;
 /// Lines of the trace that a failure shows.
 const TRACE_LINES_MAX: usize = 120;
 /// When the faults of a world end that a script drives: never.
@@ -68,6 +76,7 @@ const NEVER_NS: u64 = u64::MAX / 4;
 pub type Step<T = ()> = Result<T, SceneFailure>;
 
 /// How a scene is set up; [`Scene::build`] begins one.
+#[derive(Clone)]
 #[must_use]
 pub struct SceneBuilder<P: Inspect> {
     replicas: usize,
@@ -191,7 +200,7 @@ impl<P: Inspect> Scene<P> {
         if self.pass_until(end, come)? {
             return Ok(());
         }
-        Err(self.failed(format!("within {ms} ms it did not come about that {what}")))
+        Err(self.failed(&format!("within {ms} ms it did not come about that {what}")))
     }
 
     /// Whether `come` held before `end_ns`.
@@ -213,7 +222,7 @@ impl<P: Inspect> Scene<P> {
     /// # Errors
     /// When it does not; the failure names `what`.
     pub fn expect(&self, what: &str, holds: bool) -> Step {
-        if holds { Ok(()) } else { Err(self.failed(format!("it does not hold that {what}"))) }
+        if holds { Ok(()) } else { Err(self.failed(&format!("it does not hold that {what}"))) }
     }
 
     /// Fails unless `found` equals `wanted`.
@@ -224,7 +233,7 @@ impl<P: Inspect> Scene<P> {
         if found == wanted {
             return Ok(());
         }
-        Err(self.failed(format!("{what}: found {found:?}, expected {wanted:?}")))
+        Err(self.failed(&format!("{what}: found {found:?}, expected {wanted:?}")))
     }
 
     /// Lets `ms` milliseconds pass, in which nobody may begin to lead.
@@ -278,7 +287,7 @@ impl<P: Inspect> Scene<P> {
         Err(SceneFailure { violation: Some(violation), what, trace: self.trace() })
     }
 
-    fn failed(&self, what: String) -> SceneFailure {
+    fn failed(&self, what: &str) -> SceneFailure {
         let stand = self.world.describe();
         SceneFailure { violation: None, what: format!("{what}\n{stand}"), trace: self.trace() }
     }
@@ -398,21 +407,38 @@ impl<P: Inspect> Scene<P> {
         if P::reply_quorum(self.replicas()) > 1 {
             return self.rotate_to(replica);
         }
-        let others: Vec<_> = (0..self.replicas()).filter(|other| *other != replica).collect();
-        let frozen: Vec<_> = others.iter().filter(|other| self.stop_timers(**other)).collect();
-        let frozen: Vec<usize> = frozen.into_iter().copied().collect();
-        let what = format!("r{replica} leads");
         let epoch = self.highest_epoch();
-        let fresh = |scene: &Self| {
+        let led = |scene: &Self| {
             scene.leads(replica) && scene.status(replica).is_some_and(|it| it.epoch >= epoch)
         };
-        self.run_until(&what, fresh)?;
-        for other in frozen {
-            self.start_timers(other);
+        let end = self.world.now_ns + PATIENCE_MS * MS;
+        loop {
+            if self.campaign(replica, led)? {
+                break;
+            }
+            self.expect(&format!("r{replica} can be elected"), self.world.now_ns < end)?;
+            // Another leader may have to hand out what it has first.
+            self.run_for(PAUSE_MS)?;
         }
         self.run_until(&format!("a quorum follows r{replica}"), |scene| {
             scene.followers(replica) > scene.replicas() / 2
         })
+    }
+
+    /// Lets only `replica` have timers for a while; whether it led.
+    fn campaign(&mut self, replica: usize, led: impl Fn(&Self) -> bool) -> Step<bool> {
+        let mut stopped = Vec::new();
+        for other in (0..self.replicas()).filter(|other| *other != replica) {
+            if self.stop_timers(other) {
+                stopped.push(other);
+            }
+        }
+        let end = self.world.now_ns + CAMPAIGN_MS * MS;
+        let led = self.pass_until(end, led)?;
+        for other in stopped {
+            self.start_timers(other);
+        }
+        Ok(led)
     }
 
     /// Moves views on until `replica` is the primary.

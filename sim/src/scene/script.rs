@@ -220,7 +220,7 @@ impl<P: Inspect> World<P> {
     }
 
     /// The message in a parcel, if it is one for this node.
-    fn peek(&self, node: usize, parcel: &Parcel<P>) -> Option<P::Message> {
+    pub(crate) fn peek(&self, node: usize, parcel: &Parcel<P>) -> Option<P::Message> {
         let node = &self.nodes[node];
         let sealed = match &parcel.content {
             Content::Sealed(sealed) => sealed.clone(),

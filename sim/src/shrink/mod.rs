@@ -6,7 +6,7 @@
 //! plan is made quieter, field by field, with less work. A candidate counts when it breaks the same invariant.
 //!
 //! What always holds: the result was run and breaks the invariant; it does not depend on the number
-//! of threads; no more than the budget's runs are made.
+//! of threads.
 
 mod ddmin;
 mod quieter;
@@ -51,13 +51,14 @@ pub struct Shrunk {
     pub knobs: (usize, usize),
     /// Faults that could strike before.
     pub faults_before: usize,
-    /// Runs that it took.
+    /// Runs that it took, had they been made one after the other.
     pub runs: u64,
 }
 
 /// The run of `seed`, reduced; `None` when it breaks no invariant.
 ///
-/// `told` hears of the progress. Cost: at most `budget` runs and two more, over all cores.
+/// `told` hears of the progress. Cost: at most `budget` runs and two
+/// more, and those that other cores make before they know that they are not needed.
 pub fn shrink<P: Inspect>(
     options: &Options<P>,
     seed: u64,
@@ -82,12 +83,12 @@ where
     };
     let faults_before = shrinker.kept.len();
     shrinker.reduce();
-    let Shrinker { kept, plan: reduced, runs, .. } = shrinker;
+    let Shrinker { kept, plan: reduced, left, .. } = shrinker;
     let knobs = (count_knobs(&plan), count_knobs(&reduced));
     let outcome = simulate(&with(options, &reduced, &kept), seed);
     // What was kept for a plan that has since become quieter may not be drawn any more.
     let kept = kept.into_iter().filter(|id| id.number < outcome.drawn.of(id.kind)).collect();
-    let runs = runs.into_inner();
+    let runs = budget - left;
     Some(Shrunk { plan: reduced, kept, outcome, before, knobs, faults_before, runs })
 }
 

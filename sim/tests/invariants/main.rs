@@ -1,6 +1,7 @@
 //! Each generic invariant of the harness is seen to fail, with a toy protocol and a mistake for it;
 //! without a mistake the toy is clean.
 
+mod proofs;
 mod toy;
 
 use std::sync::Arc;
@@ -51,77 +52,12 @@ fn the_correct_toy_is_clean() {
 }
 
 #[test]
-fn what_was_told_must_be_remembered() {
-    assert_breaks(Mistake::ForgetsWhatItStored, names::TOLD_IS_REMEMBERED);
-}
-
-#[test]
-fn what_is_decided_must_stay_decided_after_a_crash() {
-    assert_breaks(Mistake::CommitsAlone, names::CHOSEN_STAYS_CHOSEN);
-}
-
-#[test]
-fn a_slot_decides_one_value() {
-    assert_breaks(Mistake::CommitsAnother, names::SLOT_AGREEMENT);
-}
-
-#[test]
-fn stale_reads_are_not_linearizable() {
-    assert_breaks(Mistake::ReadsStale, names::LINEARIZABLE);
-}
-
-#[test]
-fn buffers_must_stay_below_their_limits() {
-    assert_breaks(Mistake::Hoards, names::BUFFERS_BOUNDED);
-}
-
-#[test]
-fn a_healed_cluster_must_serve() {
-    assert_breaks(Mistake::FallsSilent, names::PROGRESS);
-}
-
-#[test]
-fn a_healed_cluster_must_converge() {
-    assert_breaks(Mistake::LeavesOneBehind, names::CONVERGENCE);
-}
-
-#[test]
 fn a_broken_assertion_is_reported_with_its_words() {
     let outcome = (0..SEEDS)
         .find_map(|seed| simulate(&with_leader(seed, Some(Mistake::Panics)), seed).violation);
     let violation = outcome.unwrap();
     assert_eq!(violation.invariant, names::NO_PANIC);
     assert!(violation.detail.contains("the toy breaks at slot 10"), "{}", violation.detail);
-}
-
-#[test]
-fn a_deadline_must_pass() {
-    assert_breaks(Mistake::TicksForever, names::NO_RUNAWAY);
-}
-
-#[test]
-fn an_epoch_has_one_leader() {
-    assert_breaks(Mistake::TwoLeaders, names::ELECTION_SAFETY);
-}
-
-#[test]
-fn nothing_is_decided_that_no_client_sent() {
-    assert_breaks(Mistake::Invents, names::NOTHING_INVENTED);
-}
-
-#[test]
-fn commits_are_contiguous() {
-    assert_breaks(Mistake::CommitsTwice, names::SLOTS_CONTIGUOUS);
-}
-
-#[test]
-fn a_snapshot_cannot_be_taken_in_the_past() {
-    assert_breaks(Mistake::SnapshotInThePast, names::CONTRACT);
-}
-
-#[test]
-fn an_epoch_and_slot_have_one_entry() {
-    assert_breaks(Mistake::WritesTwoEntries, names::ONE_VALUE_PER_EPOCH_AND_SLOT);
 }
 
 #[test]

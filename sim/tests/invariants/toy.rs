@@ -10,8 +10,9 @@ use quorate_sim::dice::Dice;
 use quorate_sim::inspect::{Entry, Value};
 use quorate_smr::batch::{BatchBuilder, Command};
 use quorate_smr::{
-    Batch, ClientId, Effect, Effects, Input, JournalCursor, Protocol, Reads, Reason, RecoverError,
-    Recovered, Refused, ReplicaId, RequestSeq, Role, Setup, Slot, Status, Time, To, Trusted,
+    Batch, ClientId, Digest, Effect, Effects, Input, JournalCursor, Protocol, Reads, Reason,
+    RecoverError, Recovered, Refused, ReplicaId, RequestSeq, Role, Setup, Slot, Status, Time, To,
+    Trusted,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,16 @@ pub(crate) enum Mistake {
     SnapshotInThePast,
     /// The leader stores two batches in one slot.
     WritesTwoEntries,
+    /// A replica does not start from its own journal.
+    RefusesItsJournal,
+    /// Commits are taken back.
+    TakesBack,
+    /// A backup takes a batch although it promised not to.
+    BreaksItsPromise,
+    /// A backup stores one batch and then another one, for the same slot and epoch.
+    SaysTwoThings,
+    /// Replicas vouch for different states.
+    VouchesForAnother,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,9 +66,23 @@ pub(crate) struct ToyConfig {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum ToyMessage {
-    Store { slot: Slot, started: Time, batch: Batch, committed: Slot },
-    Stored { upto: Slot },
-    Committed { upto: Slot },
+    Store {
+        slot: Slot,
+        started: Time,
+        batch: Batch,
+        committed: Slot,
+    },
+    Stored {
+        upto: Slot,
+    },
+    Committed {
+        upto: Slot,
+    },
+    /// What the sender's state was at a slot.
+    Vouched {
+        slot: Slot,
+        digest: Digest,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +91,8 @@ pub(crate) struct ToyRecord {
     /// When the leader that filled the slot started: tells its incarnations apart.
     started: Time,
     batch: Batch,
+    /// Promised, and accepted under.
+    ballot: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -106,10 +133,16 @@ impl Toy {
         }
         if self.has(Mistake::WritesTwoEntries) && slot.0.is_multiple_of(9) && !self.leads() {
             let batch = Batch::empty(self.setup.group);
-            self.cursor.append(ToyRecord { slot, started, batch }, out);
+            self.cursor.append(ToyRecord { slot, started, batch, ballot: 1 }, out);
             return;
         }
-        self.cursor.append(ToyRecord { slot, started, batch }, out);
+        let unfaithful = self.has(Mistake::BreaksItsPromise) && slot.0 == 9 && !self.leads();
+        let ballot = u64::from(!unfaithful);
+        self.cursor.append(ToyRecord { slot, started, batch, ballot }, out);
+        if self.has(Mistake::SaysTwoThings) && slot.0 == 9 && !self.leads() {
+            let (started, batch) = (started.after(BEAT), Batch::empty(self.setup.group));
+            self.cursor.append(ToyRecord { slot, started, batch, ballot: 1 }, out);
+        }
     }
 
     fn send_store(&self, to: To, slot: Slot, out: &mut Out) {
@@ -130,6 +163,11 @@ impl Toy {
             out.commit(slot, batch.clone());
             if self.has(Mistake::CommitsTwice) && slot.0 == 10 {
                 out.commit(slot, batch);
+            }
+            if slot.0 == 10 {
+                let other = self.has(Mistake::VouchesForAnother);
+                let digest = Digest::of(&[if other { self.setup.replica.0 } else { 0 }]);
+                out.send(To::Others, ToyMessage::Vouched { slot, digest });
             }
             if self.has(Mistake::SnapshotInThePast) && slot.0 == 10 {
                 out.push(Effect::TakeSnapshot { slot: Slot(3) });
@@ -182,6 +220,9 @@ impl Toy {
 
     fn beat(&mut self, now: Time, out: &mut Out) {
         self.next_tick = now.after(BEAT);
+        if self.has(Mistake::TakesBack) && self.committed.0 > 10 {
+            self.committed = Slot(9);
+        }
         if !self.leads() {
             return;
         }
@@ -234,6 +275,9 @@ impl Protocol for Toy {
         recovered: Recovered<ToyRecord>,
         now: Time,
     ) -> Result<Self, RecoverError> {
+        if setup.config.mistake == Some(Mistake::RefusesItsJournal) && recovered.records.len() > 5 {
+            return Err(RecoverError::Journal("more than five records".into()));
+        }
         let log: Vec<_> = recovered.records.into_iter().map(|it| (it.started, it.batch)).collect();
         let stored = setup.peers().iter().map(|peer| (peer, Slot::ZERO)).collect();
         Ok(Self {
@@ -266,6 +310,7 @@ impl Protocol for Toy {
                     self.count(out);
                 }
                 ToyMessage::Committed { upto } => self.commit_upto(upto, out),
+                ToyMessage::Vouched { .. } => {}
             },
             Input::Read { id } => {
                 // The sole leader's commits are complete once all that it recovered is committed.
@@ -295,8 +340,8 @@ impl Protocol for Toy {
             base: Slot::ZERO,
             committed: self.committed,
             last: self.last(),
-            held_bytes: if self.has(Mistake::Hoards) { self.log.len() * 100 } else { 0 },
-            held_bytes_max: 2000,
+            held_bytes: if self.has(Mistake::Hoards) { self.log.len() << 16 } else { 0 },
+            held_bytes_max: 1 << 20,
         }
     }
 
@@ -328,6 +373,24 @@ impl Inspect for Toy {
     fn entries(record: &ToyRecord, note: &mut dyn FnMut(Entry)) {
         let value = Value::Batch(record.batch.clone());
         note(Entry { slot: record.slot, epoch: record.started.0, value });
+    }
+
+    fn said(record: &ToyRecord) -> Option<Entry> {
+        let value = Value::Batch(record.batch.clone());
+        Some(Entry { slot: record.slot, epoch: 1, value })
+    }
+
+    fn promises(record: &ToyRecord) -> Option<u64> {
+        Some(record.ballot)
+    }
+
+    fn accepts(record: &ToyRecord) -> Option<u64> {
+        Some(record.ballot)
+    }
+
+    fn checkpoint(message: &ToyMessage) -> Option<(Slot, Digest)> {
+        let ToyMessage::Vouched { slot, digest } = message else { return None };
+        Some((*slot, *digest))
     }
 
     fn log(&self) -> Option<BTreeMap<Slot, Batch>> {

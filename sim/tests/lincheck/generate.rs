@@ -155,3 +155,37 @@ fn leaves(call: &RegisterCall) -> Option<i64> {
         Write(value) | CompareAndSwap(_, value) => *value,
     }
 }
+
+/// The history as JSON lines. A failed compare-and-swap says what it found only as `fail`.
+pub(crate) fn to_json(history: &[KeyedRegisterOperation]) -> String {
+    let mut events: Vec<(u64, bool, usize)> = Vec::new();
+    for (index, KeyedOperation { operation, .. }) in history.iter().enumerate() {
+        events.push((operation.called_at, false, index));
+        events.extend(operation.returned.map(|(at, _)| (at, true, index)));
+    }
+    events.sort_unstable();
+    let mut lines = String::new();
+    for (_, is_return, index) in events {
+        let KeyedOperation { key, operation } = &history[index];
+        let (f, value) = match operation.call {
+            Read => ("read", "null".to_string()),
+            Write(value) => ("write", json(value)),
+            CompareAndSwap(from, to) => ("cas", format!("[{},{}]", json(from), json(to))),
+        };
+        let (kind, value) = match operation.returned {
+            _ if !is_return => ("invoke", value),
+            Some((_, Value(seen))) => ("ok", json(seen)),
+            Some((_, Swapped(false))) => ("fail", value),
+            _ => ("ok", value),
+        };
+        lines += &format!(
+            "{{\"process\":{},\"type\":\"{kind}\",\"f\":\"{f}\",\"key\":{key},\"value\":{value}}}\n",
+            operation.process
+        );
+    }
+    lines
+}
+
+fn json(value: Option<i64>) -> String {
+    value.map_or("null".to_string(), |value| value.to_string())
+}

@@ -2,6 +2,9 @@
 //! force, the work that it does on large ones, what it reads, and the program.
 
 mod generate;
+mod input;
 mod known;
+mod program;
 mod random;
+mod timeline;
 mod work;

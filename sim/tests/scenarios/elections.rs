@@ -1,6 +1,7 @@
 //! Elections: votes, pre-votes, old logs, old replies.
 
 use quorate_paxos::Paxos;
+use quorate_pbft::Pbft;
 use quorate_raft::{Message, Raft};
 use quorate_sim::scene::{ReadMode, Scene, SceneBuilder, Step};
 use quorate_sim::{Inspect, invariants};
@@ -40,6 +41,7 @@ fn vote_survives(scene: SceneBuilder<Raft>) -> Step {
     // Entries of r1 would make the voters' logs longer than r2's, which alone would protect them.
     let entries =
         scene.lose_where(|from, _, message| from == 1 && matches!(message, Message::Append { .. }));
+    scene.cut(1, 2);
     stand(&mut scene, 2)?;
     stand(&mut scene, 1)?;
     let terms = (scene.status(1).map(|it| it.epoch), scene.status(2).map(|it| it.epoch));
@@ -66,6 +68,135 @@ fn the_scenario_sees_a_vote_that_a_step_down_clears() {
     };
     sees(3, vote_survives, plant, &[invariants::ELECTION_SAFETY, invariants::TOLD_IS_REMEMBERED]);
     sees(5, vote_survives, plant, &[invariants::ELECTION_SAFETY, invariants::TOLD_IS_REMEMBERED]);
+}
+
+/// As above, but the voters crash between the two requests.
+fn vote_survives_a_crash(scene: SceneBuilder<Raft>) -> Step {
+    let mut scene = scene.config(|config| config.pre_vote = false).start()?;
+    stop_all_timers(&mut scene);
+    let late = scene.hold_where(|from, to, message| {
+        matches!(message, Message::Vote { .. }) && (from == 2 || to == 2)
+    });
+    let entries =
+        scene.lose_where(|from, _, message| from == 1 && matches!(message, Message::Append { .. }));
+    scene.cut(1, 2);
+    stand(&mut scene, 2)?;
+    stand(&mut scene, 1)?;
+    scene.run_until("r1 leads", |scene| scene.leads(1))?;
+    for voter in (0..scene.replicas()).filter(|it| ![1, 2].contains(it)) {
+        scene.crash(voter)?;
+        scene.restart(voter)?;
+    }
+    scene.release(late)?;
+    scene.run_for(100)?;
+    scene.stop(entries);
+    scene.settle()
+}
+
+/// A leader is cut off and replaced; the others crash and come back. It reaches them again, before
+/// it knows of its successor, and proposes where they decided already.
+fn promise_survives_a_crash<P: Subject>(scene: SceneBuilder<P>) -> Step {
+    let mut scene = scene.config(P::stubborn).start()?;
+    scene.elect(0)?;
+    scene.open_sessions()?;
+    scene.write(0, "a", b"0")?;
+    scene.isolate(0);
+    scene.elect(1)?;
+    let write = scene.begin_write(1, "a", b"1", 1)?;
+    scene.finish(write)?;
+    for voter in 2..scene.replicas() {
+        scene.crash(voter)?;
+        scene.restart(voter)?;
+        scene.stop_timers(voter);
+    }
+    scene.expect("the old leader takes itself for the leader", scene.leads(0))?;
+    scene.isolate(1);
+    for voter in 2..scene.replicas() {
+        scene.mend(0, voter);
+        scene.mend(voter, 0);
+    }
+    scene.begin_write(2, "a", b"2", 0)?;
+    scene.run_for(100)?;
+    scene.settle()
+}
+
+scenario!(what_was_promised_survives_a_crash:
+    raft(vote_survives_a_crash), paxos(promise_survives_a_crash));
+
+#[test]
+fn the_scenario_sees_a_promise_that_a_crash_takes_away() {
+    let broken = [
+        invariants::TOLD_IS_REMEMBERED,
+        invariants::ELECTION_SAFETY,
+        invariants::SLOT_AGREEMENT,
+        invariants::NEVER_BELOW_PROMISE,
+    ];
+    let plant = |config: &mut quorate_raft::RaftConfig| {
+        config.defect = Some(quorate_raft::Defect::VoteNotPersisted);
+    };
+    sees(3, vote_survives_a_crash, plant, &broken);
+    let plant = |config: &mut quorate_paxos::PaxosConfig| {
+        config.defect = Some(quorate_paxos::Defect::PromiseForgottenOnCrash);
+    };
+    sees::<Paxos>(3, promise_survives_a_crash, plant, &broken);
+}
+
+/// A leader decides a value, and is lost before anybody else knows that it is decided.
+/// What is `late` never arrives.
+fn chosen_is_kept_without<P: Subject>(
+    scene: SceneBuilder<P>,
+    late: fn(&P::Message) -> bool,
+) -> Step {
+    let mut scene = scene.start()?;
+    scene.elect(0)?;
+    scene.open_sessions()?;
+    scene.write(0, "a", b"0")?;
+    scene.run_for(500)?;
+    let slot = scene.committed(0) + 1;
+    let last = scene.replicas() - 1;
+    let news = scene.lose_where(|_, to, message| to != 0 && P::is_one_of(message, P::NEWS));
+    // The one who is to lead next has no copy where a quorum can do without.
+    let faults = P::faults(scene.replicas());
+    let without = scene.lose_where(move |from, to, message| {
+        from == 0 && to > last - faults && P::has_values(message) && faults > 1
+    });
+    scene.lose_where(move |_, to, message| to != 0 && late(message));
+    let write = scene.begin_write(1, "a", b"1", 0)?;
+    scene.run_until("r0 commits", |scene| scene.committed(0) >= slot)?;
+    scene.isolate(0);
+    scene.run_for(10)?;
+    scene.stop(news);
+    scene.elect(1)?;
+    scene.stop(without);
+    scene.finish(write)?;
+    scene.write(2, "b", b"2")?;
+    scene.settle()
+}
+
+fn chosen_is_kept<P: Subject>(scene: SceneBuilder<P>) -> Step {
+    chosen_is_kept_without(scene, |_| false)
+}
+
+/// Commits of the first view are lost for good, or the backups would go on exchanging them.
+fn prepared_is_kept(scene: SceneBuilder<Pbft>) -> Step {
+    use quorate_pbft::{Message, View};
+    chosen_is_kept_without(
+        scene,
+        |message| matches!(message, Message::Commit { view: View(0), slot, .. } if slot.0 > 1),
+    )
+}
+
+scenario!(a_chosen_value_is_what_every_later_leader_proposes:
+    raft(chosen_is_kept), paxos(chosen_is_kept), pbft(prepared_is_kept));
+
+#[test]
+fn the_scenario_sees_a_chosen_value_that_is_replaced() {
+    let broken = [invariants::CHOSEN_IS_PROPOSED, invariants::SLOT_AGREEMENT];
+    let plant = |config: &mut quorate_paxos::PaxosConfig| {
+        config.defect = Some(quorate_paxos::Defect::IgnoreLowerBallotValue);
+    };
+    sees::<Paxos>(3, chosen_is_kept, plant, &broken);
+    sees::<Paxos>(5, chosen_is_kept, plant, &broken);
 }
 
 /// Two replicas ask whether they could win, and everyone says yes to both. The yeses arrive twice,
@@ -135,6 +266,7 @@ fn figure_8(scene: SceneBuilder<Raft>) -> Step {
     let third = last / 2;
     // (a) S1 leads and replicates an entry to S2 (in the larger group) only.
     scene.elect(0)?;
+    scene.open_sessions()?;
     scene.write(0, "a", b"0")?;
     scene.run_for(200)?;
     let slot = scene.committed(0) + 1;
@@ -189,6 +321,7 @@ fn figure_8_e(scene: SceneBuilder<Raft>) -> Step {
     let mut scene = scene.start()?;
     let last = scene.replicas() - 1;
     scene.elect(0)?;
+    scene.open_sessions()?;
     scene.write(0, "a", b"0")?;
     let alone = scene.lose_where(|from, _, message| from == 0 && Raft::has_values(message));
     let write = scene.begin_write(1, "a", b"1", 0)?;
@@ -226,6 +359,7 @@ fn figure_8_of_ballots(scene: SceneBuilder<Paxos>) -> Step {
     let last = scene.replicas() - 1;
     let third = last / 2;
     scene.elect(0)?;
+    scene.open_sessions()?;
     scene.write(0, "a", b"0")?;
     scene.run_for(200)?;
     let slot = scene.committed(0) + 1;
@@ -309,6 +443,7 @@ fn the_scenario_sees_an_older_term_committed_by_counting() {
 fn commits_what_is_verified<P: Subject>(scene: SceneBuilder<P>) -> Step {
     let mut scene = scene.start()?;
     scene.elect(0)?;
+    scene.open_sessions()?;
     scene.write(0, "a", b"0")?;
     scene.run_for(500)?;
     let slot = scene.committed(0);
@@ -349,6 +484,7 @@ fn the_scenario_sees_a_commit_beyond_what_was_verified() {
 fn stale_confirmations<P: Subject>(scene: SceneBuilder<P>) -> Step {
     let mut scene = scene.config(P::stubborn).start()?;
     scene.elect(0)?;
+    scene.open_sessions()?;
     scene.write(0, "a", b"0")?;
     let stale = scene.copy_where(|_, to, message| to == 0 && P::is_one_of(message, &[P::CONFIRMS]));
     scene.run_for(2_000)?;
@@ -369,13 +505,69 @@ fn stale_confirmations<P: Subject>(scene: SceneBuilder<P>) -> Step {
     scene.expect_eq("an old confirmation serves no read", &early, &None)
 }
 
+/// r0 replicates entries to r1 alone, whose acknowledgement is long under way; r2 leads without them
+/// and replaces them; r0 leads again, with a write that only the last replica gets. Then the old
+/// acknowledgement arrives. In a group of three, r0 and r1 are a majority: nothing is replaced, and
+/// the acknowledgement is of what a majority has.
+fn stale_acknowledgement(scene: SceneBuilder<Raft>) -> Step {
+    let mut scene = scene.start()?;
+    let last = scene.replicas() - 1;
+    scene.elect(0)?;
+    scene.open_sessions()?;
+    scene.write(0, "a", b"0")?;
+    scene.run_for(500)?;
+    let only_r1 =
+        scene.lose_where(|from, to, message| from == 0 && to != 1 && Raft::has_values(message));
+    let stale = scene.hold_where(|from, to, message| {
+        (from, to) == (1, 0) && matches!(message, Message::Appended { .. })
+    });
+    for client in 0..4 {
+        scene.begin_write(client, "a", b"old", 0)?;
+    }
+    scene.run_for(200)?;
+    scene.stop(stale);
+    scene.stop(only_r1);
+    let next = if last == 2 { 1 } else { 2 };
+    if last > 2 {
+        scene.split(&[0, 1], &[2, 3, 4]);
+    }
+    scene.elect(next)?;
+    scene.run_until("its entry is committed", |scene| {
+        scene.status(next).is_some_and(|it| it.committed == it.last)
+    })?;
+    scene.mend_all();
+    scene.run_for(500)?;
+    scene.elect(0)?;
+    scene.run_for(200)?;
+    let only_last = scene
+        .lose_where(move |from, to, message| from == 0 && to != last && Raft::has_values(message));
+    for client in 0..4 {
+        scene.retry(client, 0);
+    }
+    scene.run_for(20)?;
+    let before = scene.committed(0);
+    scene.release(stale)?;
+    scene.run_for(20)?;
+    let after = scene.committed(0);
+    scene.crash(0)?;
+    scene.stop(only_last);
+    if last > 2 {
+        scene.crash(last)?;
+        scene.elect(1)?;
+    }
+    scene.settle()?;
+    scene.expect("r0 committed nothing by it", last == 2 || before == after)
+}
+
+scenario!(stale_replies_about_entries_that_were_replaced: raft(stale_acknowledgement));
+
 /// Votes that a replica got before it crashed arrive when it stands again.
 fn stale_votes<P: Inspect>(scene: SceneBuilder<P>, is_vote: fn(&P::Message) -> bool) -> Step {
     let mut scene = scene.start()?;
     stop_all_timers(&mut scene);
     let old = scene.hold_where(move |_, to, message| to == 0 && is_vote(message));
     scene.start_timers(0);
-    scene.run_until("r0 was voted for", |scene| scene.held(old) >= scene.replicas() / 2)?;
+    scene.run_until("all voted for r0", |scene| scene.held(old) == scene.replicas() - 1)?;
     scene.stop(old);
     scene.crash(0)?;
     let new = scene.hold_where(move |_, to, message| to == 0 && is_vote(message));
@@ -411,6 +603,7 @@ fn hunted<P: Inspect>(scene: SceneBuilder<P>) -> Step {
     for round in 0..4 {
         let leader = round % scene.replicas();
         scene.elect(leader)?;
+        scene.open_sessions()?;
         scene.begin_write(0, "a", &[round as u8], leader)?;
         scene.isolate(leader);
         scene.give_up(0);
@@ -428,6 +621,7 @@ scenario!(a_new_leader_hunted_down: raft(hunted), paxos(hunted), pbft(hunted));
 fn transfer<P: Inspect>(scene: SceneBuilder<P>) -> Step {
     let mut scene = scene.start()?;
     scene.elect(0)?;
+    scene.open_sessions()?;
     scene.write(0, "a", b"0")?;
     scene.transfer(0, 1)?;
     scene.run_until("r1 leads", |scene| scene.leads(1))?;

@@ -15,16 +15,16 @@ fn read(path: &str) -> String {
 fn played() -> BTreeMap<String, BTreeSet<String>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut played = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+    for entry in std::fs::read_dir(folder).expect("the folder of this test is there") {
+        let path = entry.expect("the folder can be listed").path();
+        let file = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
         if file == "main" || file == "index" {
             continue;
         }
-        let source = std::fs::read_to_string(&path).unwrap();
+        let source = std::fs::read_to_string(&path).expect("a source is text");
         for call in source.split("\nscenario!(").skip(1) {
             let (name, rest) = call.split_once(':').expect("a scenario has a name");
-            let rest = rest.split_once(");\n").expect("a scenario ends").0;
+            let rest = rest.split_once(");").expect("a scenario ends").0;
             let of = |protocol: &&&str| rest.contains(&format!("{protocol}("));
             let protocols = PROTOCOLS.iter().filter(of).map(|it| (*it).to_owned()).collect();
             played.insert(format!("{file}::{}", name.trim()), protocols);
@@ -54,6 +54,28 @@ fn listed() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn the_table_and_the_tests_name_the_same_scenarios() {
     assert_eq!(listed(), played());
+}
+
+#[test]
+fn the_tests_of_the_queue_exist() {
+    let readme = read("README.md");
+    let rows = readme.split("### Queue").nth(1).and_then(|rest| rest.split("###").next());
+    let rows = rows.expect("the readme has the queue's table");
+    let mut named = 0;
+    for cell in
+        rows.lines().filter(|line| line.contains("`mq/")).filter_map(|row| row.rsplit('|').nth(1))
+    {
+        let mut source = String::new();
+        for word in cell.split([' ', ',', '(', ')']).filter(|word| !word.is_empty()) {
+            if let Some(path) = word.strip_prefix('`').and_then(|path| path.strip_suffix('`')) {
+                source = read(&format!("../{path}"));
+            } else if word.contains('_') {
+                assert!(source.contains(&format!("fn {word}")), "{word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named >= 7, "one test for each scenario at least");
 }
 
 #[test]

@@ -6,8 +6,15 @@
 //! be planted against which it stands, the same function must fail with the defect: [`sees`].
 
 mod byzantine;
+mod clients;
+mod durability;
 mod elections;
 mod index;
+mod network;
+mod network_graphs;
+mod overload;
+mod reads;
+mod snapshots;
 mod subject;
 
 use quorate_sim::Inspect;
@@ -68,7 +75,6 @@ fn sees_in<P: Inspect>(
 macro_rules! scenario {
     ($name:ident: $($protocol:ident($body:expr)),+ $(,)?) => {
         mod $name {
-            #[allow(unused_imports)]
             use super::*;
             $($crate::scenario!(@ $protocol $body);)+
         }
@@ -78,7 +84,6 @@ macro_rules! scenario {
     (@ pbft $body:expr) => { $crate::scenario!(@@ pbft quorate_pbft::Pbft, 4, 7, $body); };
     (@@ $protocol:ident $type:ty, $small:literal, $large:literal, $body:expr) => {
         mod $protocol {
-            #[allow(unused_imports)]
             use super::*;
             #[test]
             fn small_group() {

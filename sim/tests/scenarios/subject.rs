@@ -11,7 +11,7 @@ use quorate_sim::Inspect;
 pub(crate) trait Subject: Inspect {
     /// Kinds of messages that carry values of slots.
     const VALUES: &[&str];
-    /// Kinds of messages that bring news of commits, and nothing else that matters.
+    /// Kinds of messages that bring news of commits but no values (leaders' heartbeats among them).
     const NEWS: &[&str];
     /// The answer that confirms a leader, if there is one.
     const CONFIRMS: &str;
@@ -69,7 +69,7 @@ impl Subject for Paxos {
 
 impl Subject for Pbft {
     const VALUES: &[&str] = &["Request", "PrePrepare", "Body", "NewView", "Snapshot", "Stable"];
-    const NEWS: &[&str] = &["Claims", "Status"];
+    const NEWS: &[&str] = &["Commit", "Claims", "Status", "Checkpoint"];
     const CONFIRMS: &str = "";
 
     fn stubborn(_config: &mut Self::Config) {}

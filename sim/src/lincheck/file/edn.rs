@@ -4,7 +4,7 @@ use clojure_reader::edn::{Edn, read as read_edn};
 use clojure_reader::error::{Code, Error};
 
 use super::event::{Event, InputError, Kind, Position, Problem, Recorder, Result};
-use super::value::Value;
+use super::value::{VALUE_DEPTH_MAX, Value};
 
 /// Text that is read bit by bit, and where it stands.
 struct Reader<'a> {
@@ -70,6 +70,11 @@ fn explained(code: &Code) -> String {
 /// Reads the events.
 pub(super) fn read(text: &str, recorder: &mut Recorder) -> Result<()> {
     let mut reader = Reader { rest: text, at: Position::START };
+    // Before the parser sees it: sets within sets take it quadratic time.
+    if let Some(offset) = too_deep(text) {
+        reader.advance_to(&text[offset..]);
+        return Err(reader.wrong(Problem::TooDeep));
+    }
     reader.skip_blank();
     let closing = match reader.rest.chars().next() {
         Some('[') => Some(']'),
@@ -98,6 +103,29 @@ pub(super) fn read(text: &str, recorder: &mut Recorder) -> Result<()> {
         return Ok(());
     }
     Err(reader.wrong(Problem::Syntax("nothing may follow the list of events".into())))
+}
+
+/// Where brackets are nested deeper than any event with values of [`VALUE_DEPTH_MAX`] needs.
+fn too_deep(text: &str) -> Option<usize> {
+    let (mut depth, mut in_text) = (0_usize, false);
+    let mut bytes = text.bytes().enumerate();
+    while let Some((offset, byte)) = bytes.next() {
+        match byte {
+            // What follows stands for itself, in a text and as a character.
+            b'\\' => drop(bytes.next()),
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b';' => drop(bytes.find(|(_, byte)| *byte == b'\n')),
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        // The list of events and the event itself come on top.
+        if depth > VALUE_DEPTH_MAX + 2 {
+            return Some(offset);
+        }
+    }
+    None
 }
 
 fn event(edn: &Edn<'_>, at: Position) -> std::result::Result<Event, Problem> {

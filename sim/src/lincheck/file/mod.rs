@@ -91,3 +91,17 @@ pub fn read_history(content: &[u8], format: Format, independent: bool) -> Result
     }
     Ok(recorder.finish())
 }
+
+/// Draws the history of a simulated run, as [`draw`] does for a file.
+///
+/// # Errors
+/// Only if there are more than [`OPERATIONS_MAX`] operations, or more than [`FILE_BYTES_MAX`] bytes
+/// of them.
+pub fn draw_run(run: &[crate::lincheck::KvOperation], title: &str) -> Result<String> {
+    let mut lines = Vec::new();
+    // Memory takes all that is written.
+    drop(write_json(run, &mut lines));
+    let history = read_history(&lines, Format::Json, false)?;
+    let judgement = judge(&history, &Options::default(), &mut || true)?;
+    Ok(draw(&history, &judgement, title))
+}

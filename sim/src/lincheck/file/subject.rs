@@ -1,6 +1,7 @@
 //! The operations on one key in the terms of a model.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::event::{Completion, Entry, Function, InputError, Position, Problem, Result};
 use super::value::Value;
@@ -177,16 +178,14 @@ impl Encoding {
     }
 }
 
-type KvSubject<S> = Subject<KvModel, KvCall, KvReturn, S>;
+type KvSubject = Subject<KvModel, KvCall, KvReturn, Box<dyn Fn(&KvState) -> String>>;
+type KvState = Option<Arc<[u8]>>;
 
 /// All operations of a key-value store.
 ///
 /// # Errors
 /// [`Problem::Mixed`] if something is appended and not all values are of its kind.
-pub(super) fn kv(
-    entries: &[&Entry],
-    initial: &Value,
-) -> Result<KvSubject<impl Fn(&Option<std::sync::Arc<[u8]>>) -> String>> {
+pub(super) fn kv(entries: &[&Entry], initial: &Value) -> Result<KvSubject> {
     let encoding = Encoding::of(entries);
     let mut operations = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -215,11 +214,7 @@ pub(super) fn kv(
     }
     let initial = encoding.encode(initial, Position::START)?;
     let model = KvModel { initial: initial.map(Into::into) };
-    Ok(Subject {
-        model,
-        operations,
-        show: move |state: &Option<_>| encoding.show(state.as_deref()),
-    })
+    Ok(Subject { model, operations, show: Box::new(move |state| encoding.show(state.as_deref())) })
 }
 
 fn kv_answer(

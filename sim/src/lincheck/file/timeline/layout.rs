@@ -134,10 +134,9 @@ pub(super) fn window(
         }
     }
     if left_out > 0 {
-        let note = format!(
-            "{left_out} older calls of unknown outcome, which explain nothing, are left out."
-        );
-        window.note = Some(note);
+        window.note = Some(format!(
+            "Older calls of unknown outcome that explain nothing are left out: {left_out}."
+        ));
     }
     window
 }

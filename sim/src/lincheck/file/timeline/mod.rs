@@ -179,13 +179,15 @@ impl<'a> Picture<'a> {
             dead: None,
             left_out: report.entries.len() - drawn.len(),
         };
-        let mut lanes: BTreeMap<&Value, usize> = BTreeMap::new();
+        let mut lanes: BTreeMap<&Value, usize> =
+            drawn.iter().map(|index| (&history.entries[*index].process, 0)).collect();
+        for (row, (process, lane)) in lanes.iter_mut().enumerate() {
+            *lane = row;
+            picture.lanes.push(shortened(&process_name(process), 14));
+        }
         for index in drawn {
             let entry = &history.entries[*index];
-            let lane = *lanes.entry(&entry.process).or_insert_with(|| {
-                picture.lanes.push(shortened(&process_name(&entry.process), 14));
-                picture.lanes.len() - 1
-            });
+            let lane = lanes[&entry.process];
             let is_dead = dead_entry == Some(*index);
             if is_dead {
                 picture.dead = Some(picture.bars.len());
@@ -208,10 +210,10 @@ impl<'a> Picture<'a> {
         let _ = write!(page, "<h2>The whole history</h2>\n<div class=\"zoom\">");
         for (class, label) in [("z3", "30 %"), ("z6", "60 %"), ("z1", "100 %"), ("z15", "150 %")] {
             let checked = if class == "z1" { " checked" } else { "" };
-            let _ = write!(
+            let _ = writeln!(
                 page,
                 "<input type=\"radio\" class=\"{class}\" name=\"zoom{number}\" \
-                 id=\"{class}-{number}\"{checked}><label for=\"{class}-{number}\">{label}</label>\n"
+                 id=\"{class}-{number}\"{checked}><label for=\"{class}-{number}\">{label}</label>"
             );
         }
         let note = (self.left_out > 0)
