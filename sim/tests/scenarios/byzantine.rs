@@ -80,10 +80,11 @@ fn certificates(builder: SceneBuilder<Pbft>) -> Step {
         scene.append(request % 4, "k", b"x")?;
     }
     scene.isolate(0);
-    scene.begin_append(0, "k", b"y", last)?;
+    let append = scene.begin_append(0, "k", b"y", last)?;
     let left = |scene: &Scene<Pbft>| scene.status(last).is_some_and(|status| status.epoch > 0);
     scene.run_until("a view is left", left)?;
     scene.rejoin(0);
+    scene.finish(append)?;
     scene.append(1, "k", b"z")?;
     serves(scene, FaultKind::FalseCertificate)
 }
