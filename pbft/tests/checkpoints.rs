@@ -189,3 +189,74 @@ fn a_replica_whose_state_differs_does_not_follow_a_checkpoint_it_contradicts() {
     lagging.handle(pump.now(), quorate_smr::Input::SnapshotTaken { snapshot: wrong }, &mut out);
     assert!(out.is_empty(), "a snapshot that was not asked for says nothing");
 }
+
+/// Hands `wire` to the replica as it would arrive from `from`; what it makes of it.
+fn hears(
+    replica: &mut Pbft,
+    now: quorate_smr::Time,
+    from: quorate_smr::ReplicaId,
+    wire: Wire,
+) -> Vec<quorate_smr::Effect<quorate_pbft::Message, quorate_pbft::Record>> {
+    use quorate_smr::Authenticator;
+    let sealed = auth(from).seal_wire(To::One(R3), wire);
+    let message = auth(R3).open(from, sealed).expect("it is well made");
+    let mut out = quorate_smr::Effects::new();
+    replica.handle(now, quorate_smr::Input::Message { from, message }, &mut out);
+    out.drain().collect()
+}
+
+fn stable(slot: u64, digest: Digest) -> Arc<CheckpointCertificate> {
+    let votes = [R0, R1, R2].map(|id| (id, auth(id).sign_checkpoint(Slot(slot), digest).signature));
+    Arc::new(CheckpointCertificate { slot: Slot(slot), digest, votes: votes.to_vec() })
+}
+
+#[test]
+fn a_replica_that_contradicts_a_stable_checkpoint_goes_on_from_a_proven_state_only() {
+    use quorate_smr::{Effect, Effects, Input};
+    let mut pump = pump();
+    fill(&mut pump, 3);
+    let (mut lone, now) = (pump.replica(R3).clone(), pump.now());
+    // Slot 4 is committed by votes of the others; its host took a wrong snapshot of it.
+    let (view, slot, fourth) = (quorate_pbft::View(0), Slot(4), pump.batch(&[b"fourth"]));
+    let value = digest(&fourth);
+    hears(&mut lone, now, R0, pre_prepare(0, 4, &fourth));
+    for from in [R1, R2] {
+        hears(&mut lone, now, from, Wire::Prepare { view, slot, digest: value });
+    }
+    for from in [R0, R1, R2] {
+        hears(&mut lone, now, from, Wire::Commit { view, slot, digest: value });
+    }
+    assert_eq!(lone.status().committed, slot);
+    let wrong = SnapshotMeta { slot, digest: Digest([8; 32]), bytes: 1 };
+    lone.handle(now, Input::SnapshotTaken { snapshot: wrong }, &mut Effects::new());
+    // The certificate names another digest: what is proven is not what this replica holds.
+    hears(&mut lone, now, R1, Wire::Stable(stable(4, Digest([4; 32]))));
+    assert_eq!(lone.status().base, Slot::ZERO, "its own state is not the stable one");
+    // The next one is ahead: it is fetched as a whole, and nothing else moves the watermark.
+    hears(&mut lone, now, R1, Wire::Stable(stable(8, Digest([9; 32]))));
+    assert_eq!(lone.status().base, Slot::ZERO);
+    let (mut out, mut asked, mut later) = (Effects::new(), false, now);
+    for _ in 0..8 {
+        later = later.max(lone.deadline().expect("it waits for something"));
+        lone.handle(later, Input::Tick, &mut out);
+        asked |= out.drain().any(|effect| {
+            let fetch = |message: &quorate_pbft::Message| {
+                matches!(message, quorate_pbft::Message::FetchState { slot: Slot(8) })
+            };
+            matches!(&effect, Effect::Send { message, .. } if fetch(message))
+        });
+    }
+    assert!(asked, "it asks for the state that is proven");
+    let arrives = |lone: &mut Pbft, digest: Digest| {
+        use quorate_smr::Authenticator;
+        let sealed = auth(R1).seal_wire(To::One(R3), Wire::Snapshot(stable(8, Digest([9; 32]))));
+        let message = auth(R3).open(R1, sealed).expect("it is well made");
+        let snapshot = SnapshotMeta { slot: Slot(8), digest, bytes: 1 };
+        let mut out = Effects::new();
+        lone.handle(later, Input::SnapshotArrived { from: R1, message, snapshot }, &mut out);
+    };
+    arrives(&mut lone, Digest([8; 32]));
+    assert_eq!(lone.status().base, Slot::ZERO, "another state than the proven one");
+    arrives(&mut lone, Digest([9; 32]));
+    assert_eq!((lone.status().base, lone.status().committed), (Slot(8), Slot(8)));
+}

@@ -60,7 +60,8 @@ impl Visitor for RunAimed {
         let again: Vec<_> = (0..SEEDS / 2).map(hash).collect();
         assert_eq!(here, again, "{}, {replicas} replicas", P::NAME);
         for threads in [1, 4] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool =
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
             let elsewhere: Vec<_> =
                 pool.install(|| (0..SEEDS / 2).into_par_iter().map(hash).collect());
             assert_eq!(here, elsewhere, "{}, {replicas} replicas, {threads} threads", P::NAME);

@@ -1,6 +1,6 @@
 //! A failing run is reduced to much less, which fails in the same way, and which a file repeats.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quorate_sim::campaign::find_violation;
@@ -36,7 +36,7 @@ where
     assert!(shrunk.knobs.1 < shrunk.knobs.0, "{:?}: no setting became quiet", shrunk.knobs);
 
     let folder = tempfile::tempdir().expect("a folder");
-    let file = keep_in(folder.path().to_path_buf(), name);
+    let file = keep_in(folder.path(), name);
     let described = Regression::new(&planted, &shrunk);
     described.write(&file).expect("written");
     let read = Regression::read(&file).expect("read");
@@ -50,7 +50,7 @@ where
 }
 
 /// Where the file goes: with `KEEP_REGRESSIONS` set, beside those that are kept.
-fn keep_in(scratch: PathBuf, name: &str) -> PathBuf {
+fn keep_in(scratch: &Path, name: &str) -> PathBuf {
     match std::env::var_os("KEEP_REGRESSIONS") {
         Some(_) => regressions().join(format!("{name}.json")),
         None => scratch.join("regression.json"),

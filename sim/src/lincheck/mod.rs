@@ -41,7 +41,7 @@
 //! assert_eq!(verdict(&stale), Verdict::Violation { operation: 2 });
 //! ```
 //!
-//! Histories in files, and the page that draws one: [`file`].
+//! Histories in files, and the page that draws one: [`mod@file`].
 
 mod analysis;
 mod by_key;

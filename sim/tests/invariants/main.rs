@@ -24,6 +24,8 @@ fn options(mistake: Option<Mistake>) -> Options<Toy> {
 fn with_leader(seed: u64, mistake: Option<Mistake>) -> Options<Toy> {
     let mut plan = Plan::swarm(seed, 3, 1, false);
     plan.left_down.retain(|replica| *replica != 0);
+    plan.durability.losses.retain(|loss| loss.replica != 0);
+    plan.turbulence.left_ill.retain(|(replica, _)| *replica != 0);
     plan.liveness_ns = 10 * SECOND;
     Options { plan: Some(plan), ..options(mistake) }
 }

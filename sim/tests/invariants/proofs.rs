@@ -61,7 +61,7 @@ const PROOFS: &[(&str, Proof)] = &[
     (names::CHECKPOINTS_AGREE, Proof::Toy(Mistake::VouchesForAnother)),
     (names::PROGRESS, Proof::Toy(Mistake::FallsSilent)),
     (names::CONVERGENCE, Proof::Toy(Mistake::LeavesOneBehind)),
-    (names::LINEARIZABLE, Own(reads_at_a_leader_alone_are_seen_by_clients)),
+    (names::LINEARIZABLE, Own(stale_reads_are_seen_by_clients)),
     (names::RECOVERS, Proof::Toy(Mistake::RefusesItsJournal)),
     (names::NO_PANIC, Proof::Toy(Mistake::Panics)),
     (names::NO_RUNAWAY, Proof::Toy(Mistake::TicksForever)),
@@ -118,8 +118,17 @@ fn a_lying_leader_acknowledges_what_nobody_applies() {
     assert_reports::<Toy>(names::ACKNOWLEDGED_IS_APPLIED, &options);
 }
 
-fn reads_at_a_leader_alone_are_seen_by_clients() {
-    assert_breaks(Mistake::ReadsStale, names::LINEARIZABLE);
+/// An honest replica is caught when it serves the read (`READ_SEES_DECIDED`); a liar by its clients.
+fn stale_reads_are_seen_by_clients() {
+    assert_breaks(Mistake::ReadsStale, names::READ_SEES_DECIDED);
+    let mut options = with_leader(1, Some(Mistake::ReadsStale));
+    let plan = options.plan.as_mut().expect("the plan is given");
+    plan.byzantine = vec![(1, Behaviour::Replay)];
+    plan.left_down.clear();
+    plan.load.stray_ppm = 500_000;
+    plan.load.read_ppm = 500_000;
+    plan.load.ordered_read_ppm = 0;
+    assert_reports::<Toy>(names::LINEARIZABLE, &options);
 }
 
 fn a_frame_whose_checksum_nobody_looks_at_is_reported() {

@@ -340,8 +340,8 @@ impl Protocol for Toy {
             base: Slot::ZERO,
             committed: self.committed,
             last: self.last(),
-            held_bytes: if self.has(Mistake::Hoards) { self.log.len() * 100 } else { 0 },
-            held_bytes_max: 2000,
+            held_bytes: if self.has(Mistake::Hoards) { self.log.len() << 16 } else { 0 },
+            held_bytes_max: 1 << 20,
         }
     }
 

@@ -12,14 +12,15 @@ fn read(text: &str) -> Result<History, InputError> {
 }
 
 fn judged(text: &str) -> Judgement {
-    judge(&read(text).unwrap(), &Options::default(), &mut || true).unwrap()
+    judge(&read(text).expect("the history is sound"), &Options::default(), &mut || true)
+        .expect("the history is sound")
 }
 
 #[track_caller]
 fn assert_refused(text: &str, place: (usize, usize), words: &str) {
     let error = read(text)
         .and_then(|history| judge(&history, &Options::default(), &mut || true).map(|_| ()));
-    let error = error.unwrap_err();
+    let error = error.expect_err("it is refused");
     assert!(error.to_string().contains(words), "{error}");
     assert_eq!((error.at.line, error.at.column), place, "{error}");
 }

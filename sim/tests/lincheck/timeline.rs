@@ -3,8 +3,10 @@
 use quorate_sim::lincheck::file::{Format, Options, draw, judge, read_history};
 
 fn page(lines: &str) -> String {
-    let history = read_history(lines.as_bytes(), Format::Json, false).unwrap();
-    let judgement = judge(&history, &Options::default(), &mut || true).unwrap();
+    let history =
+        read_history(lines.as_bytes(), Format::Json, false).expect("the history is sound");
+    let judgement =
+        judge(&history, &Options::default(), &mut || true).expect("the history is sound");
     draw(&history, &judgement, "a <title> & more")
 }
 
