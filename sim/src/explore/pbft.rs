@@ -176,6 +176,8 @@ impl Explore for Pbft {
 /// From where a view change must carry the batch over.
 const COMMITTED_AT_ONE: Prelude<Message> = Prelude {
     about: "the first batch is prepared at every honest replica and committed at replica 0",
+    stands: None,
+    proposes: true,
     carried: |_, to, message| match message {
         Message::PrePrepare { view, .. } | Message::Prepare { view, .. } => *view == View(0),
         Message::Commit { view, .. } => *view == View(0) && to == ReplicaId(0),

@@ -159,13 +159,18 @@ impl Milestone {
     }
 }
 
-/// A beginning that is not explored but played: the first client batch is proposed to the leader of
-/// the first epoch, and the messages named here are delivered until they change nothing more. All
+/// A beginning that is not explored but played: the timer of one replica fires, the first client
+/// batch is proposed to whoever leads, both as far as the bounds allow and the prelude says, and the
+/// messages named here are delivered until they change nothing more. All
 /// others wait in the network, and so do those of a Byzantine replica.
 #[derive(Clone, Copy, Debug)]
 pub struct Prelude<M> {
     /// What it is, in words.
     pub about: &'static str,
+    /// Whose timer fires once, before anything else.
+    pub stands: Option<ReplicaId>,
+    /// Whether the first batch is proposed.
+    pub proposes: bool,
     /// Which messages are delivered, by sender and receiver.
     pub carried: fn(ReplicaId, ReplicaId, &M) -> bool,
 }

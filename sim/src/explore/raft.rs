@@ -71,22 +71,10 @@ impl Explore for Raft {
                 bounds: bounds("timeouts=2,proposals=2,crashes=1,epochs=2"),
                 lost: beside_the_point,
                 timed: [ReplicaId(0), ReplicaId(2)].into_iter().collect(),
-                crashing: [ReplicaId(1)].into_iter().collect(),
                 one_each: true,
                 expects: vec![Committed, SecondLeader, CommittedInSecondEpoch],
                 gate: true,
-                ..run(
-                    "two-leaders",
-                    "two leaders, a command under each, a crash of who votes for both",
-                )
-            },
-            Exploration {
-                bounds: bounds("timeouts=2,proposals=2,crashes=1,epochs=2"),
-                lost: beside_the_point,
-                timed: [ReplicaId(0), ReplicaId(2)].into_iter().collect(),
-                one_each: true,
-                expects: vec![Committed, SecondLeader, CommittedInSecondEpoch],
-                ..run("two-leaders-any", "two leaders, a command under each, a crash of anyone")
+                ..run("two-leaders", "two leaders, a command under each, a crash of anyone")
             },
             Exploration {
                 bounds: bounds("timeouts=1,proposals=1,crashes=1,epochs=1"),

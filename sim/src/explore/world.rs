@@ -193,14 +193,18 @@ impl<P: Explore> World<P> {
 
     /// The state after `prelude`.
     fn play(&self, mut state: State, prelude: &Prelude<P::Message>) -> Result<State, String> {
+        let usual = Fate::usual(self.exploration.disk);
+        if let Some(ReplicaId(replica)) = prelude.stands {
+            let tick = Action { replica, what: What::Tick, fate: usual, keep: false };
+            state = self.next_state(&state, tick).ok_or("the prelude's timer does nothing")?;
+        }
         let mut actions = Vec::new();
         for _ in 0..PRELUDE_STEPS_MAX {
             actions.clear();
             self.actions(&state, &mut actions);
-            let usual = Fate::usual(self.exploration.disk);
             let mut fitting = actions.iter().filter(|action| action.fate == usual);
             let played = |what| match what {
-                What::Propose(number) => number == 0,
+                What::Propose(number) => prelude.proposes && number == 0,
                 What::Deliver(print) => {
                     let Envelope { from, to, message, .. } = &*self.envelopes.get(print);
                     let liar = self.exploration.byzantine == Some(*from);
