@@ -148,6 +148,7 @@ impl Explore for Pbft {
                 byzantine: Some(ReplicaId(1)),
                 prelude: Some(COMMITTED_AT_ONE),
                 expects: vec![Committed],
+                steps: NonZeroUsize::new(7),
                 gate: true,
                 ..run(
                     "lying-successor",
