@@ -125,14 +125,14 @@ mod raft {
     #[test]
     fn a_vote_for_a_stale_log_is_found() {
         let exploration = Exploration { timed: only([0, 2]), ..succession("proposals=1") };
-        check(exploration, Defect::VoteForStaleLog, invariants::CHOSEN_STAYS_CHOSEN);
+        check(exploration, Defect::VoteForStaleLog, invariants::SLOT_AGREEMENT);
     }
 
     #[test]
     fn an_acknowledgement_before_the_disk_is_found() {
         let succession = succession("proposals=1,crashes=1");
         let exploration = Exploration { timed: only([0, 2]), crashing: only([1]), ..succession };
-        check(exploration, Defect::AcknowledgeBeforeDurable, invariants::CHOSEN_STAYS_CHOSEN);
+        check(exploration, Defect::AcknowledgeBeforeDurable, invariants::LEADER_COMPLETENESS);
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod pbft {
 
     #[test]
     fn a_prepared_batch_dropped_in_a_view_change_is_found() {
-        let exploration = listed("view-change");
+        let exploration = listed("lying-successor");
         check(exploration, Defect::PreparedDroppedInViewChange, invariants::CHOSEN_STAYS_CHOSEN);
     }
 }

@@ -265,6 +265,9 @@ fn conditions<P: Explore>(exploration: &Exploration<P>) -> String {
     if exploration.one_each {
         text += ", one proposal in an epoch";
     }
+    if let Some([one, other]) = exploration.cut {
+        text += &format!(", nothing between {one} and {other}");
+    }
     if let Some(liar) = exploration.byzantine {
         text += &format!(", {liar} lies");
     }

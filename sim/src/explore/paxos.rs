@@ -50,18 +50,20 @@ impl Explore for Paxos {
             Exploration {
                 bounds: bounds("timeouts=2,proposals=2,crashes=1,epochs=2"),
                 lost: beside_the_point,
-                timed: [ReplicaId(2)].into_iter().collect(),
-                prelude: Some(FIRST_LEADS),
+                timed: [ReplicaId(1), ReplicaId(2)].into_iter().collect(),
+                cut: Some([ReplicaId(1), ReplicaId(2)]),
                 one_each: true,
                 expects: vec![Committed, SecondLeader, CommittedInSecondEpoch],
                 gate: true,
-                ..run("two-leaders", "a second leader, a command under each, a crash of anyone")
+                ..run("two-leaders", "two leaders, a command under each, a crash of anyone")
             },
             Exploration {
-                bounds: bounds("timeouts=2,proposals=1,epochs=3"),
-                lost: quiet,
+                bounds: bounds("timeouts=2,proposals=1,crashes=1,epochs=2"),
+                lost: beside_the_point,
+                timed: [ReplicaId(2)].into_iter().collect(),
+                prelude: Some(FIRST_LEADS),
                 expects: vec![Committed, SecondLeader],
-                ..run("succession", "a command and two leaders, whoever they are")
+                ..run("succession", "a second leader, a command under either, a crash of anyone")
             },
             Exploration {
                 bounds: bounds("timeouts=1,proposals=1,crashes=1,epochs=3"),
@@ -95,15 +97,14 @@ const FIRST_LEADS: Prelude<Message> = Prelude {
     stands: Some(ReplicaId(1)),
     proposes: false,
     carried: |from, to, message| {
-        from != ReplicaId(2)
-            && to != ReplicaId(2)
-            && matches!(
-                message,
-                Message::Canvass { .. }
-                    | Message::Canvassed { .. }
-                    | Message::Prepare { .. }
-                    | Message::Promise { .. }
-            )
+        let electing = matches!(
+            message,
+            Message::Canvass { .. }
+                | Message::Canvassed { .. }
+                | Message::Prepare { .. }
+                | Message::Promise { .. }
+        );
+        electing && from != ReplicaId(2) && to != ReplicaId(2)
     },
 };
 

@@ -205,6 +205,8 @@ pub struct Exploration<P: Explore> {
     /// Messages that never arrive, which keeps the number of states down. Any message may be lost,
     /// so what such an exploration visits is real; what these messages lead to it does not visit.
     pub lost: fn(&P::Message) -> bool,
+    /// Two honest replicas between which no message arrives, for the same reason.
+    pub cut: Option<[ReplicaId; 2]>,
     /// A replica that lies (only where [`Inspect::BYZANTINE`]).
     pub byzantine: Option<ReplicaId>,
     /// What it must come across when it is complete.
@@ -231,6 +233,7 @@ impl<P: Explore> Exploration<P> {
             prelude: None,
             steps: None,
             lost: |_| false,
+            cut: None,
             byzantine: None,
             expects: Vec::new(),
             gate: false,

@@ -112,6 +112,7 @@ pub(crate) struct Hosts<P: Explore> {
     auths: Vec<P::Auth>,
     liar: Option<ReplicaId>,
     lost: fn(&P::Message) -> bool,
+    cut: Option<[ReplicaId; 2]>,
 }
 
 impl<P: Explore> Hosts<P> {
@@ -121,7 +122,13 @@ impl<P: Explore> Hosts<P> {
         let setups: Vec<_> = (0..replicas).map(setup).collect();
         let auths = setups.iter().map(P::authenticator).collect::<Result<_, _>>();
         let auths = auths.map_err(|error| error.to_string())?;
-        Ok(Self { setups, auths, liar: exploration.byzantine, lost: exploration.lost })
+        Ok(Self {
+            setups,
+            auths,
+            liar: exploration.byzantine,
+            lost: exploration.lost,
+            cut: exploration.cut,
+        })
     }
 
     /// A lie of the Byzantine replica to every honest one that believes its proofs.
@@ -500,7 +507,8 @@ impl<P: Explore> Work<'_, P> {
         let members = self.hosts.setups[usize::from(from.0)].members;
         let sealed = self.hosts.auth(from).seal(to, message.clone());
         for receiver in to.receivers(from, members).iter() {
-            if self.hosts.liar == Some(receiver) {
+            let is_cut = |cut: [ReplicaId; 2]| cut.contains(&from) && cut.contains(&receiver);
+            if self.hosts.liar == Some(receiver) || self.hosts.cut.is_some_and(is_cut) {
                 continue;
             }
             match self.hosts.auth(receiver).open(from, sealed.clone()) {
