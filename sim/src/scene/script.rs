@@ -202,7 +202,8 @@ impl<P: Inspect> World<P> {
                 if script.deaf.contains(&client) {
                     return None;
                 }
-                if reply.seq == self.clients[client].seq {
+                // Misbehaving clients come after those that the script knows.
+                if self.clients.get(client).is_some_and(|it| it.seq == reply.seq) {
                     let heard = match &reply.answer {
                         Answer::Applied { status, .. } => Heard::Applied(*status),
                         Answer::Read { .. } => Heard::Read,

@@ -44,7 +44,8 @@ fn rogue(builder: SceneBuilder<Pbft>, mischief: Mischief) -> Step<Scene<Pbft>> {
 /// Honest clients are served while `fault` takes place, and afterwards.
 fn serves(mut scene: Scene<Pbft>, fault: FaultKind) -> Step {
     for request in 0..REQUESTS {
-        scene.append(request % 4, "k", &[b'a' + request as u8])?;
+        scene.append(request % 2, "k", &[b'a' + request as u8])?;
+        scene.run_for(20)?;
     }
     scene.expect(&format!("\"{fault}\" took place"), scene.faults(fault) > 0)?;
     scene.settle()
@@ -77,13 +78,17 @@ fn certificates(builder: SceneBuilder<Pbft>) -> Step {
     let mut scene = builder.start()?;
     let last = scene.replicas() - 1;
     for request in 0..5 {
-        scene.append(request % 4, "k", b"x")?;
+        scene.append(request % 2, "k", b"x")?;
     }
     scene.isolate(0);
-    scene.begin_append(0, "k", b"y", last)?;
-    let left = |scene: &Scene<Pbft>| scene.status(last).is_some_and(|status| status.epoch > 0);
-    scene.run_until("a view is left", left)?;
+    scene.begin_append(3, "k", b"y", last)?;
+    scene.begin_append(2, "k", b"z", last - 1)?;
+    let left =
+        |scene: &Scene<Pbft>, replica| scene.status(replica).is_some_and(|status| status.epoch > 0);
+    let both = |scene: &Scene<Pbft>| left(scene, last) && left(scene, last - 1);
+    scene.run_until("two leave the view", both)?;
     scene.rejoin(0);
+    scene.finish(append)?;
     scene.append(1, "k", b"z")?;
     serves(scene, FaultKind::FalseCertificate)
 }
