@@ -83,6 +83,26 @@ mod raft {
     }
 
     #[test]
+    fn what_is_cut_short_says_to_which_depth_it_saw_everything() {
+        let exploration = bounded::<Raft>("timeouts=2,epochs=2");
+        let at = |states_max, depth_max| {
+            let limits = Limits { states_max, depth_max, ..Limits::default() };
+            explore(&exploration, &limits, |_| ()).expect("the exploration can be set up")
+        };
+        let whole = at(None, None);
+        assert_eq!(whole.covered, Some(whole.depth));
+        let deep = at(None, NonZeroUsize::new(5));
+        assert_eq!((deep.complete, deep.covered), (false, Some(5)));
+        let cut = at(NonZeroUsize::new(1), None);
+        assert!(!cut.complete && cut.covered < Some(whole.depth), "{cut:?}");
+        // The bound of the exploration itself is no cut.
+        let bounded = Exploration { steps: NonZeroUsize::new(5), ..exploration.clone() };
+        let bounded = run(&bounded);
+        assert_eq!((bounded.complete, bounded.covered), (true, Some(5)));
+        assert_eq!(bounded.unique, deep.unique);
+    }
+
+    #[test]
     fn an_exploration_that_misses_what_it_should_see_is_no_proof() {
         let expects = vec![Milestone::Committed];
         let report = run(&Exploration { expects, ..bounded::<Raft>("timeouts=1,epochs=1") });
@@ -208,5 +228,68 @@ mod pbft {
         let exploration = Exploration { byzantine, lost, ..bounded("epochs=0") };
         let property = invariants::ONE_VALUE_PER_EPOCH_AND_SLOT;
         check(exploration, Defect::VotesCountMessages, property);
+    }
+
+    /// A view change of the program's list: it begins where a batch is committed at one replica.
+    fn listed(name: &str) -> Exploration<Pbft> {
+        let mut all = Pbft::explorations();
+        all.retain(|exploration| exploration.name == name);
+        all.pop().expect("it is listed")
+    }
+
+    #[test]
+    fn a_new_view_that_nobody_verifies_is_found() {
+        let exploration = listed("lying-successor");
+        check(exploration, Defect::NewViewUnverified, invariants::CHOSEN_STAYS_CHOSEN);
+    }
+
+    #[test]
+    fn a_prepared_batch_dropped_in_a_view_change_is_found() {
+        let exploration = listed("view-change");
+        check(exploration, Defect::PreparedDroppedInViewChange, invariants::CHOSEN_STAYS_CHOSEN);
+    }
+}
+
+mod program {
+    use std::process::{Command, Output};
+
+    fn explore(arguments: &[&str]) -> (Option<i32>, String, String) {
+        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_explore"))
+            .args(arguments)
+            .output()
+            .expect("the program starts");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (status.code(), text(stdout), text(stderr))
+    }
+
+    #[test]
+    fn bad_input_is_refused_with_what_would_be_right() {
+        for (arguments, words) in [
+            (&["--protocol", "viewstamped"][..], "raft, paxos, pbft"),
+            (&["--protocol", "raft", "--only", "nonsense"], "--list"),
+            (&["--protocol", "raft", "--bounds", "ticks=1"], "timeouts, heartbeats"),
+            (&["--gate", "--bounds", "epochs=1"], "--gate"),
+            (&["--states", "0"], "--states"),
+        ] {
+            let (code, out, error) = explore(arguments);
+            assert_eq!(code, Some(2), "{arguments:?}: {error}");
+            assert!(error.contains(words), "{arguments:?}: {error}");
+            assert!(out.is_empty(), "nothing was half done");
+        }
+    }
+
+    #[test]
+    fn a_small_exploration_is_complete_and_the_exit_code_says_so() {
+        let bounds = ["--only", "commands", "--bounds", "timeouts=1,proposals=0,crashes=0"];
+        let (code, out, error) = explore(&[&["--protocol", "raft"], &bounds[..]].concat());
+        assert_eq!(code, Some(0), "{error}");
+        assert!(out.contains("holds everywhere"), "{out}");
+    }
+
+    #[test]
+    fn a_gate_that_is_cut_short_fails() {
+        let (code, out, error) = explore(&["--gate", "--protocol", "paxos", "--states", "50"]);
+        assert_eq!(code, Some(1), "{error}");
+        assert!(out.contains("holds so far"), "{out}");
     }
 }

@@ -1,7 +1,8 @@
 //! Explores small groups exhaustively.
 //!
-//! Exit codes: 0 every property holds as far as it went, 1 one does not (or a complete exploration
-//! missed what it should have come across), 2 bad input.
+//! Exit codes: 0 every property holds as far as it went (with `--gate`: everywhere within the
+//! bounds), 1 one does not, a complete exploration missed what it should have come across, or with
+//! `--gate` one was cut short, 2 bad input.
 
 #![forbid(unsafe_code)]
 
@@ -11,26 +12,27 @@ use std::time::Duration;
 
 use clap::Parser;
 use comfy_table::Table;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use quorate_sim::explore::{
     BROKEN_CONTRACT, BoundsError, Exploration, Explore, ExploreError, Limits, Network, PROPERTIES,
     Progress, Report, explore,
 };
 use quorate_sim::registry::{ProtocolName, UnknownProtocol};
+use rayon::prelude::*;
 
 /// Visits every state that a small group can reach within bounds, and checks every property in it.
 #[derive(Parser, Debug)]
 #[command(name = "explore", version)]
 struct Arguments {
-    /// The protocol: raft, paxos or pbft.
-    #[arg(long)]
+    /// The protocol: raft, paxos, pbft, or all.
+    #[arg(long, default_value = "all")]
     protocol: String,
     /// Only the exploration with this name (see --list); all of them by default.
     #[arg(long)]
     only: Option<String>,
-    /// Only those that end within seconds.
-    #[arg(long, conflicts_with = "only")]
-    quick: bool,
+    /// Only those that are complete within seconds, and each of them must be.
+    #[arg(long, conflicts_with_all = ["only", "bounds", "depth", "threads"])]
+    gate: bool,
     /// Says what explorations there are.
     #[arg(long)]
     list: bool,
@@ -48,9 +50,13 @@ struct Arguments {
     /// Does not go further than so many steps.
     #[arg(long)]
     depth: Option<NonZeroUsize>,
-    /// Threads; all cores by default.
+    /// Explorations at a time; as many as there are cores by default.
     #[arg(long)]
-    threads: Option<NonZeroUsize>,
+    jobs: Option<NonZeroUsize>,
+    /// Threads of each exploration. With several, it is not known up to which number of steps an
+    /// incomplete one visited everything.
+    #[arg(long, default_value = "1")]
+    threads: NonZeroUsize,
 }
 
 /// What cannot be run.
@@ -62,8 +68,10 @@ enum InputError {
     Bounds(#[from] BoundsError),
     #[error(transparent)]
     Explore(#[from] ExploreError),
-    #[error("no exploration is called \"{given}\"; there are: {known}")]
-    Unknown { given: String, known: String },
+    #[error("no exploration is called \"{given}\"; --list names them")]
+    Unknown { given: String },
+    #[error("threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
 fn main() -> ExitCode {
@@ -77,79 +85,113 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<bool, InputError> {
-    match arguments.protocol.parse()? {
-        ProtocolName::Raft => run_all::<quorate_raft::Raft>(arguments),
-        ProtocolName::Paxos => run_all::<quorate_paxos::Paxos>(arguments),
-        ProtocolName::Pbft => run_all::<quorate_pbft::Pbft>(arguments),
-    }
+/// An exploration, whatever its protocol, with how it is run and told.
+struct Job {
+    line: String,
+    run: Box<dyn Fn(&Limits, &ProgressBar) -> Result<Row, ExploreError> + Send + Sync>,
 }
 
-fn run_all<P: Explore>(arguments: &Arguments) -> Result<bool, InputError> {
-    let chosen = choose::<P>(arguments)?;
+/// What the program says of an exploration.
+struct Row {
+    cells: Vec<String>,
+    /// What is wrong, in words.
+    remarks: Vec<String>,
+    good: bool,
+    complete: bool,
+}
+
+fn run(arguments: &Arguments) -> Result<bool, InputError> {
+    let jobs = jobs(arguments)?;
     if arguments.list {
-        for exploration in &chosen {
-            println!("{:<18} {} ({})", exploration.name, exploration.about, exploration.bounds);
-        }
+        jobs.iter().for_each(|job| println!("{}", job.line));
         return Ok(true);
     }
     let limits = limits(arguments);
-    let mut good = true;
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let at_a_time = arguments.jobs.unwrap_or(cores).get();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(at_a_time).build()?;
+    let bars = MultiProgress::new();
+    let carry_out = |job: &Job| {
+        let bar = bars.add(ProgressBar::new_spinner());
+        let row = (job.run)(&limits, &bar);
+        bar.finish_and_clear();
+        row
+    };
+    let rows = pool.install(|| jobs.par_iter().map(carry_out).collect::<Result<Vec<_>, _>>())?;
     let mut table = table();
-    for exploration in &chosen {
-        let report = watch(exploration, &limits)?;
-        good &= report.is_good();
-        print_way(exploration, &report);
-        add_row(&mut table, exploration, &report);
+    for row in &rows {
+        row.remarks.iter().for_each(|line| println!("{line}"));
+        table.add_row(&row.cells);
     }
     println!("{table}");
     let checked = PROPERTIES.len() + 1;
     println!("{checked} properties in each state: {}; {BROKEN_CONTRACT}", PROPERTIES.join("; "));
-    Ok(good)
+    Ok(rows.iter().all(|row| row.good && (row.complete || !arguments.gate)))
 }
 
-fn choose<P: Explore>(arguments: &Arguments) -> Result<Vec<Exploration<P>>, InputError> {
-    let mut chosen = P::explorations();
-    let names: Vec<&str> = chosen.iter().map(|exploration| exploration.name).collect();
-    let known = names.join(", ");
-    if arguments.quick {
-        chosen.retain(|exploration| exploration.quick);
-    }
-    if let Some(given) = &arguments.only {
-        chosen.retain(|exploration| exploration.name == given);
-        if chosen.is_empty() {
-            return Err(InputError::Unknown { given: given.clone(), known });
+fn jobs(arguments: &Arguments) -> Result<Vec<Job>, InputError> {
+    let protocols = match arguments.protocol.as_str() {
+        "all" => vec![ProtocolName::Raft, ProtocolName::Paxos, ProtocolName::Pbft],
+        name => vec![name.parse()?],
+    };
+    let mut jobs = Vec::new();
+    for protocol in protocols {
+        match protocol {
+            ProtocolName::Raft => add_jobs::<quorate_raft::Raft>("raft", arguments, &mut jobs)?,
+            ProtocolName::Paxos => add_jobs::<quorate_paxos::Paxos>("paxos", arguments, &mut jobs)?,
+            ProtocolName::Pbft => add_jobs::<quorate_pbft::Pbft>("pbft", arguments, &mut jobs)?,
         }
     }
-    for exploration in &mut chosen {
+    match &arguments.only {
+        Some(given) if jobs.is_empty() => Err(InputError::Unknown { given: given.clone() }),
+        _ => Ok(jobs),
+    }
+}
+
+fn add_jobs<P: Explore>(
+    protocol: &'static str,
+    arguments: &Arguments,
+    jobs: &mut Vec<Job>,
+) -> Result<(), InputError> {
+    let wanted = |exploration: &Exploration<P>| {
+        (exploration.gate || !arguments.gate)
+            && arguments.only.as_ref().is_none_or(|given| given == exploration.name)
+    };
+    for mut exploration in P::explorations().into_iter().filter(wanted) {
         if let Some(changes) = &arguments.bounds {
             exploration.bounds = exploration.bounds.changed(changes)?;
             // What it comes across depends on the bounds.
             exploration.expects.clear();
         }
+        let Exploration { name, about, bounds, .. } = exploration;
+        let line = format!("{protocol:<5} {name:<16} {about} ({bounds})");
+        let run = move |limits: &Limits, bar: &ProgressBar| {
+            let report = watch(&exploration, limits, bar)?;
+            Ok(row(protocol, &exploration, &report))
+        };
+        jobs.push(Job { line, run: Box::new(run) });
     }
-    Ok(chosen)
+    Ok(())
 }
 
 fn limits(arguments: &Arguments) -> Limits {
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     Limits {
         states_max: Some(arguments.states),
         depth_max: arguments.depth,
         time_max: (arguments.seconds > 0).then(|| Duration::from_secs(arguments.seconds)),
-        threads: arguments.threads.unwrap_or(cores),
+        threads: arguments.threads,
     }
 }
 
 fn watch<P: Explore>(
     exploration: &Exploration<P>,
     limits: &Limits,
+    bar: &ProgressBar,
 ) -> Result<Report, ExploreError> {
-    let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
         bar.set_style(style);
     }
-    let report = explore(exploration, limits, |progress: Progress| {
+    explore(exploration, limits, |progress: Progress| {
         let Progress { unique, depth, elapsed, .. } = progress;
         let (name, seconds) = (exploration.name, elapsed.as_secs_f64());
         let speed = unique as f64 / seconds.max(1e-3);
@@ -157,72 +199,92 @@ fn watch<P: Explore>(
             "{name}: {unique} states, {depth} steps deep, {seconds:.0} s, {speed:.0} states/s"
         ));
         bar.tick();
-    });
-    bar.finish_and_clear();
-    report
+    })
 }
 
-fn print_way<P: Explore>(exploration: &Exploration<P>, report: &Report) {
+fn remarks<P: Explore>(exploration: &Exploration<P>, report: &Report) -> Vec<String> {
+    let name = exploration.name;
+    let mut lines = Vec::new();
     if let Some(way) = &report.violation {
-        println!(
-            "\n{}: \"{}\" does not hold after {} steps:",
-            exploration.name, way.property, way.steps
-        );
-        way.lines.iter().for_each(|line| println!("{line}"));
-        println!("     {}\n", way.detail);
+        lines
+            .push(format!("{name}: \"{}\" does not hold after {} steps:", way.property, way.steps));
+        lines.extend(way.lines.iter().cloned());
+        lines.push(format!("     {}", way.detail));
     }
     for missed in &report.missed {
-        println!("{}: complete, but never: {}", exploration.name, missed.name());
+        lines.push(format!("{name}: complete, but never: {}", missed.name()));
     }
+    lines
 }
 
 fn table() -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
     table.set_header([
+        "protocol",
         "exploration",
         "bounds",
         "unique states",
         "generated",
-        "depth",
+        "deepest",
+        "every state to",
         "seconds",
         "states/s",
-        "replica states",
-        "messages",
         "came across",
         "verdict",
     ]);
     table
 }
 
-fn add_row<P: Explore>(table: &mut Table, exploration: &Exploration<P>, report: &Report) {
+fn row<P: Explore>(protocol: &str, exploration: &Exploration<P>, report: &Report) -> Row {
     let seconds = report.elapsed.as_secs_f64();
     let reached: Vec<&str> = report.reached.iter().map(|milestone| milestone.name()).collect();
-    let network = match exploration.network {
-        Network::Kept => "",
-        Network::Once => ", each message once",
-    };
-    let liar = exploration.byzantine.map_or_else(String::new, |liar| format!(", {liar} lies"));
-    table.add_row([
+    let covered = report.covered.map_or_else(|| "?".to_string(), |steps| steps.to_string());
+    let cells = vec![
+        protocol.to_string(),
         exploration.name.to_string(),
-        format!("{} replicas, {}{network}{liar}", exploration.replicas, exploration.bounds),
+        format!("{} replicas, {}", exploration.replicas, conditions(exploration)),
         report.unique.to_string(),
         report.total.to_string(),
         report.depth.to_string(),
+        covered,
         format!("{seconds:.1}"),
         format!("{:.0}", report.unique as f64 / seconds.max(1e-3)),
-        report.replicas.to_string(),
-        report.messages.to_string(),
         reached.join("; "),
-        verdict(report).to_string(),
-    ]);
+        verdict(exploration, report),
+    ];
+    let remarks = remarks(exploration, report);
+    Row { cells, remarks, good: report.is_good(), complete: report.complete }
 }
 
-fn verdict(report: &Report) -> &'static str {
+fn conditions<P: Explore>(exploration: &Exploration<P>) -> String {
+    let mut text = exploration.bounds.to_string();
+    if exploration.network == Network::Once {
+        text += ", each message once";
+    }
+    if exploration.one_each {
+        text += ", one proposal in an epoch";
+    }
+    if let Some(liar) = exploration.byzantine {
+        text += &format!(", {liar} lies");
+    }
+    if let Some(prelude) = &exploration.prelude {
+        text += &format!(", from where {}", prelude.about);
+    }
+    if let Some(steps) = exploration.steps {
+        text += &format!(", {steps} steps");
+    }
+    text
+}
+
+fn verdict<P: Explore>(exploration: &Exploration<P>, report: &Report) -> String {
     match report {
-        Report { violation: Some(_), .. } => "VIOLATION",
-        Report { missed, .. } if !missed.is_empty() => "VACUOUS",
-        Report { complete: true, .. } => "holds everywhere",
-        _ => "holds so far",
+        Report { violation: Some(_), .. } => "VIOLATION".to_string(),
+        Report { missed, .. } if !missed.is_empty() => "VACUOUS".to_string(),
+        Report { complete: true, .. } => match exploration.steps {
+            Some(steps) => format!("holds for {steps} steps"),
+            None => "holds everywhere".to_string(),
+        },
+        _ => "holds so far".to_string(),
     }
 }

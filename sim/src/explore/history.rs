@@ -39,10 +39,10 @@ pub(crate) enum Event {
     Wrote { slot: Slot, epoch: u64, digest: Digest },
     /// It made durable what it must never contradict.
     Said { slot: Slot, epoch: u64, digest: Digest },
-    /// It committed a batch.
-    Committed { slot: Slot, epoch: u64, digest: Digest },
+    /// It committed a batch; `entry` is the epoch that the entry carries, where it does.
+    Committed { slot: Slot, epoch: u64, digest: Digest, entry: Option<u64> },
     /// It began to lead; with what it holds above `base`, where the protocol can say.
-    Leads { epoch: u64, base: Slot, log: Option<BTreeMap<Slot, Digest>> },
+    Leads { epoch: u64, base: Slot, log: Option<BTreeMap<Slot, Held>> },
     /// It installed a snapshot whose state has this digest.
     Installed { slot: Slot, digest: Digest },
     /// A read was asked of it.
@@ -102,11 +102,36 @@ impl Rules {
     }
 }
 
+/// What a log holds at a slot: the batch, and the epoch that the entry carries, where it does.
+pub(crate) type Held = (Digest, Option<u64>);
+
+/// What was decided at a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Decided {
+    digest: Digest,
+    /// The lowest epoch in which anyone committed it.
+    since: u64,
+    /// The epoch that the entry carries.
+    entry: Option<u64>,
+}
+
+impl Decided {
+    /// Whether a log holds this very entry.
+    fn is_held(&self, held: &Held) -> bool {
+        self.digest == held.0 && same_epoch(self.entry, held.1)
+    }
+}
+
+/// Whether two entries may be the same by the epochs that they carry.
+fn same_epoch(one: Option<u64>, other: Option<u64>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one == other)
+}
+
 /// What happened so far.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct History {
-    /// Entry i is slot i + 1: the batch, and the lowest epoch in which anyone committed it.
-    decided: Vec<(Digest, u64)>,
+    /// Entry i is slot i + 1.
+    decided: Vec<Decided>,
     written: BTreeMap<(Slot, u64), Digest>,
     said: BTreeMap<(Slot, u64, ReplicaId), Digest>,
     leaders: BTreeMap<u64, ReplicaId>,
@@ -136,9 +161,9 @@ impl History {
         match event {
             Event::Wrote { slot, epoch, digest } => self.wrote(replica, *slot, *epoch, *digest),
             Event::Said { slot, epoch, digest } => self.said(replica, *slot, *epoch, *digest),
-            Event::Committed { slot, epoch, digest } => {
+            Event::Committed { slot, epoch, digest, entry } => {
                 self.provenance(*slot, *digest, proposed, rules)?;
-                self.committed(replica, *slot, *epoch, *digest)
+                self.committed(replica, *slot, *epoch, (*digest, *entry))
             }
             Event::Leads { epoch, base, log } => {
                 self.leads(replica, *epoch, *base, log.as_ref(), rules)
@@ -158,13 +183,13 @@ impl History {
 
     /// Whether it came to `milestone`.
     pub(crate) fn has(&self, milestone: Milestone, rules: &Rules) -> bool {
-        let clients = |(digest, _): &&(Digest, u64)| *digest != rules.null;
+        let clients = |decided: &&Decided| decided.digest != rules.null;
         match milestone {
             Milestone::Elected => !self.leaders.is_empty(),
             Milestone::Committed => self.decided.iter().any(|slot| clients(&slot)),
             Milestone::SecondLeader => self.leaders.len() > 1,
             Milestone::CommittedInSecondEpoch => {
-                let epochs = self.decided.iter().filter(clients).map(|(_, epoch)| *epoch);
+                let epochs = self.decided.iter().filter(clients).map(|decided| decided.since);
                 epochs.clone().min() != epochs.max()
             }
             Milestone::SnapshotInstalled => self.installed,
@@ -173,7 +198,7 @@ impl History {
     }
 
     fn wrote(&mut self, replica: ReplicaId, slot: Slot, epoch: u64, digest: Digest) -> Holds {
-        if let Some((decided, since)) = self.decided_at(slot)
+        if let Some(Decided { digest: decided, since, .. }) = self.decided_at(slot)
             && since < epoch
             && decided != digest
         {
@@ -214,7 +239,7 @@ impl History {
             let detail = format!("{slot} commits {digest:?}, which was refused");
             return Err(broken(REFUSED_STAYS_OUT, detail));
         }
-        let other = self.decided.iter().position(|(batch, _)| *batch == digest);
+        let other = self.decided.iter().position(|decided| decided.digest == digest);
         if rules.committed_once
             && let Some(other) = other.filter(|other| *other as u64 + 1 != slot.0)
         {
@@ -224,21 +249,21 @@ impl History {
         Ok(())
     }
 
-    fn committed(&mut self, replica: ReplicaId, slot: Slot, epoch: u64, digest: Digest) -> Holds {
+    fn committed(&mut self, replica: ReplicaId, slot: Slot, epoch: u64, held: Held) -> Holds {
+        let (digest, entry) = held;
         if slot == self.last().next() {
-            self.decided.push((digest, epoch));
+            self.decided.push(Decided { digest, since: epoch, entry });
         } else if slot > self.last() || slot == Slot::ZERO {
             let detail = format!("{replica} commits {slot}, the last decided is {}", self.last());
             return Err(broken(invariants::SLOTS_CONTIGUOUS, detail));
         }
         let decided = &mut self.decided[slot.0 as usize - 1];
-        if decided.0 != digest {
-            let other = decided.0;
-            let detail = format!("{slot}: one decided {other:?}, {replica} decided {digest:?}");
+        if !decided.is_held(&held) {
+            let detail = format!("{slot}: one decided {decided:?}, {replica} decided {held:?}");
             return Err(broken(invariants::SLOT_AGREEMENT, detail));
         }
-        decided.1 = decided.1.min(epoch);
-        let since = decided.1;
+        decided.since = decided.since.min(epoch);
+        let since = decided.since;
         let later = self.written.range((slot, since + 1)..(slot.next(), 0));
         match later.into_iter().find(|(_, written)| **written != digest) {
             None => Ok(()),
@@ -256,7 +281,7 @@ impl History {
         replica: ReplicaId,
         epoch: u64,
         base: Slot,
-        log: Option<&BTreeMap<Slot, Digest>>,
+        log: Option<&BTreeMap<Slot, Held>>,
         rules: &Rules,
     ) -> Holds {
         let first = *self.leaders.entry(epoch).or_insert(replica);
@@ -266,9 +291,12 @@ impl History {
         }
         let Some(log) = log else { return Ok(()) };
         for slot in (base.next().0..=self.last().0).map(Slot) {
-            let Some((digest, since)) = self.decided_at(slot) else { continue };
-            if since < epoch && log.get(&slot) != Some(&digest) {
-                let detail = format!("{replica} leads epoch {epoch} without {slot}");
+            let Some(decided) = self.decided_at(slot) else { continue };
+            let held = log.get(&slot);
+            if decided.since < epoch && !held.is_some_and(|held| decided.is_held(held)) {
+                let detail = format!(
+                    "{replica} leads epoch {epoch} with {held:?} at {slot}; that is {decided:?}"
+                );
                 return Err(broken(invariants::LEADER_COMPLETENESS, detail));
             }
         }
@@ -279,7 +307,7 @@ impl History {
         self.installed = true;
         let decided = self.decided.get(..slot.0 as usize);
         let state = decided.map(|decided| {
-            decided.iter().fold(Digest::default(), |state, (batch, _)| state_after(state, *batch))
+            decided.iter().fold(Digest::default(), |state, slot| state_after(state, slot.digest))
         });
         if state == Some(digest) {
             return Ok(());
@@ -299,7 +327,34 @@ impl History {
         Err(broken(READ_IS_FRESH, detail))
     }
 
-    fn decided_at(&self, slot: Slot) -> Option<(Digest, u64)> {
+    fn decided_at(&self, slot: Slot) -> Option<Decided> {
         self.decided.get(usize::try_from(slot.previous()?.0).ok()?).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_with_the_no_op_of_another_term_is_not_complete() {
+        let rules = Rules::new(&[], true, true, false);
+        let (slot, digest) = (Slot(1), rules.null);
+        let after_commit = || {
+            let mut history = History::default();
+            let commit = Event::Committed { slot, epoch: 1, digest, entry: Some(1) };
+            history.note(ReplicaId(0), &commit, 0, &rules).unwrap();
+            history
+        };
+        let leads = |entry| {
+            let log = Some(BTreeMap::from([(slot, (digest, Some(entry)))]));
+            let leads = Event::Leads { epoch: 3, base: Slot::ZERO, log };
+            after_commit().note(ReplicaId(1), &leads, 0, &rules)
+        };
+        assert_eq!(leads(1), Ok(()));
+        assert_eq!(leads(2).unwrap_err().property, invariants::LEADER_COMPLETENESS);
+        let again = Event::Committed { slot, epoch: 2, digest, entry: Some(2) };
+        let broken = after_commit().note(ReplicaId(1), &again, 0, &rules).unwrap_err();
+        assert_eq!(broken.property, invariants::SLOT_AGREEMENT);
     }
 }

@@ -33,7 +33,7 @@ mod world;
 pub use history::{LOGS_MATCH, READ_IS_FRESH, REFUSED_STAYS_OUT};
 pub use protocol::{
     Bounds, BoundsError, Disk, EXPLORED_REPLICAS_MAX, Exploration, Explore, Milestone, Network,
-    Timer,
+    Prelude, Timer,
 };
 pub use report::{ExploreError, Limits, Progress, Report, Way, explore};
 pub use world::{BROKEN_CONTRACT, PROPERTIES};

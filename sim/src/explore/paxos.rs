@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use quorate_paxos::{Message, Paxos, PaxosConfig};
+use quorate_smr::ReplicaId;
 
-use super::protocol::{Bounds, Disk, Exploration, Explore, Milestone};
+use super::protocol::{Bounds, Disk, Exploration, Explore, Milestone, Prelude};
 
 /// Long enough for a replica to hear no leader.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,27 +44,36 @@ impl Explore for Paxos {
                 bounds: bounds("timeouts=1,proposals=1,crashes=1,epochs=3"),
                 lost: quiet,
                 expects: vec![Elected, Committed],
-                quick: true,
-                ..run("commands", "one leader, a command, a crash at any point")
+                gate: true,
+                ..run("commands", "one leader, a command, a crash of anyone")
+            },
+            Exploration {
+                bounds: bounds("timeouts=2,proposals=2,crashes=1,epochs=2"),
+                lost: beside_the_point,
+                timed: [ReplicaId(2)].into_iter().collect(),
+                prelude: Some(FIRST_LEADS),
+                one_each: true,
+                expects: vec![Committed, SecondLeader, CommittedInSecondEpoch],
+                gate: true,
+                ..run("two-leaders", "a second leader, a command under each, a crash of anyone")
             },
             Exploration {
                 bounds: bounds("timeouts=2,proposals=1,epochs=3"),
                 lost: quiet,
                 expects: vec![Committed, SecondLeader],
-                quick: true,
-                ..run("succession", "a command and two leaders")
+                ..run("succession", "a command and two leaders, whoever they are")
             },
             Exploration {
                 bounds: bounds("timeouts=1,proposals=1,crashes=1,epochs=3"),
                 disk: Disk::Later,
-                lost: quiet,
+                lost: beside_the_point,
                 expects: vec![Committed],
                 ..run("slow-disk", "one leader, a command, disks that lag, a crash")
             },
             Exploration {
-                bounds: bounds("timeouts=2,reads=1,proposals=1,epochs=3"),
+                bounds: bounds("timeouts=1,reads=1,proposals=1,epochs=3"),
                 expects: vec![ReadAnswered, Committed],
-                ..run("reads", "a read, a command and two leaders")
+                ..run("reads", "a read and a command, every message")
             },
             Exploration {
                 config: PaxosConfig {
@@ -71,16 +81,41 @@ impl Explore for Paxos {
                     retained_slots_max: 0,
                     ..Self::small_config()
                 },
-                bounds: bounds("timeouts=2,proposals=1,heartbeats=1,epochs=3"),
+                bounds: bounds("timeouts=1,proposals=1,heartbeats=1,epochs=3"),
                 expects: vec![SnapshotInstalled],
                 ..run("snapshots", "a snapshot after each slot, installed by who lags")
             },
-            Exploration {
-                bounds: bounds("timeouts=2,proposals=2,crashes=1,epochs=3"),
-                lost: quiet,
-                expects: vec![CommittedInSecondEpoch],
-                ..run("deep", "two commands, two leaders, a crash at any point")
-            },
         ]
     }
+}
+
+/// The first election, without anything that the second replica knows of it.
+const FIRST_LEADS: Prelude<Message> = Prelude {
+    about: "replica 1 leads by the promise of replica 0",
+    stands: Some(ReplicaId(1)),
+    proposes: false,
+    carried: |from, to, message| {
+        from != ReplicaId(2)
+            && to != ReplicaId(2)
+            && matches!(
+                message,
+                Message::Canvass { .. }
+                    | Message::Canvassed { .. }
+                    | Message::Prepare { .. }
+                    | Message::Promise { .. }
+            )
+    },
+};
+
+/// All but elections and acceptances: nobody fetches, is refused or hears heartbeats.
+const fn beside_the_point(message: &Message) -> bool {
+    !matches!(
+        message,
+        Message::Canvass { .. }
+            | Message::Canvassed { .. }
+            | Message::Prepare { .. }
+            | Message::Promise { .. }
+            | Message::Accept { .. }
+            | Message::Accepted { .. }
+    )
 }

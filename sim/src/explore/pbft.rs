@@ -6,6 +6,7 @@
 //! were sent so far. It says nothing about checkpoints and later slots. Messages that only speed
 //! up recovery (status reports) are not carried.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use quorate_pbft::{
 use quorate_smr::{Batch, Digest, ReplicaId, Slot, To};
 
 use super::history::digest_of;
-use super::protocol::{Bounds, Exploration, Explore, Milestone, Timer};
+use super::protocol::{Bounds, Exploration, Explore, Milestone, Prelude, Timer};
 
 /// The slot that the liar lies about.
 const SLOT: Slot = Slot(1);
@@ -122,7 +123,7 @@ impl Explore for Pbft {
             Exploration {
                 bounds: bounds("proposals=1,epochs=0"),
                 expects: vec![Committed],
-                quick: true,
+                gate: true,
                 ..run("normal", "four honest replicas, one command, no view change")
             },
             Exploration {
@@ -130,35 +131,59 @@ impl Explore for Pbft {
                 lost: no_view_change,
                 byzantine: Some(ReplicaId(0)),
                 expects: vec![Committed],
-                quick: true,
+                steps: NonZeroUsize::new(10),
+                gate: true,
                 ..run("equivocation", "the primary lies, no view change")
             },
             Exploration {
                 bounds: bounds("timeouts=2,proposals=1,epochs=1"),
+                prelude: Some(COMMITTED_AT_ONE),
                 expects: vec![Committed, SecondLeader],
-                ..run("view-change", "four honest replicas, one command, one view change")
+                steps: NonZeroUsize::new(12),
+                gate: true,
+                ..run("view-change", "all honest; a batch committed at one, then one view change")
+            },
+            Exploration {
+                bounds: bounds("timeouts=2,proposals=1,epochs=1"),
+                byzantine: Some(ReplicaId(1)),
+                prelude: Some(COMMITTED_AT_ONE),
+                expects: vec![Committed],
+                gate: true,
+                ..run(
+                    "lying-successor",
+                    "the next primary lies; a batch committed at one, a view change",
+                )
+            },
+            Exploration {
+                bounds: bounds("timeouts=2,proposals=1,epochs=1"),
+                byzantine: Some(ReplicaId(3)),
+                prelude: Some(COMMITTED_AT_ONE),
+                expects: vec![Committed],
+                steps: NonZeroUsize::new(7),
+                gate: true,
+                ..run("lying-backup", "a backup lies; a batch committed at one, a view change")
             },
             Exploration {
                 bounds: bounds("timeouts=2,epochs=1"),
                 byzantine: Some(ReplicaId(0)),
                 expects: vec![Committed, SecondLeader, CommittedInSecondEpoch],
-                ..run("lying-primary", "the primary lies; one view change")
-            },
-            Exploration {
-                bounds: bounds("timeouts=2,proposals=1,epochs=1"),
-                byzantine: Some(ReplicaId(1)),
-                expects: vec![Committed],
-                ..run("lying-successor", "the next primary lies; one view change")
-            },
-            Exploration {
-                bounds: bounds("timeouts=2,proposals=1,epochs=1"),
-                byzantine: Some(ReplicaId(3)),
-                expects: vec![Committed, SecondLeader],
-                ..run("lying-backup", "a backup lies; one view change")
+                ..run("lying-primary", "the primary lies; one view change, from nothing")
             },
         ]
     }
 }
+
+/// From where a view change must carry the batch over.
+const COMMITTED_AT_ONE: Prelude<Message> = Prelude {
+    about: "the first batch is prepared at every honest replica and committed at replica 0",
+    stands: None,
+    proposes: true,
+    carried: |_, to, message| match message {
+        Message::PrePrepare { view, .. } | Message::Prepare { view, .. } => *view == View(0),
+        Message::Commit { view, .. } => *view == View(0) && to == ReplicaId(0),
+        _ => false,
+    },
+};
 
 /// What only speeds up recovery.
 const fn is_report(message: &Message) -> bool {

@@ -1,10 +1,11 @@
 //! What an exploration is made of, and what the explorer asks of a protocol.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
-use quorate_smr::{Batch, ReplicaId, ReplicaSet, Role};
+use quorate_smr::{Batch, ReplicaId, ReplicaSet, Role, Slot};
 
 use crate::inspect::{Inspect, Sealed};
 
@@ -158,6 +159,22 @@ impl Milestone {
     }
 }
 
+/// A beginning that is not explored but played: the timer of one replica fires, the first client
+/// batch is proposed to whoever leads, both as far as the bounds allow and the prelude says, and the
+/// messages named here are delivered until they change nothing more. All
+/// others wait in the network, and so do those of a Byzantine replica.
+#[derive(Clone, Copy, Debug)]
+pub struct Prelude<M> {
+    /// What it is, in words.
+    pub about: &'static str,
+    /// Whose timer fires once, before anything else.
+    pub stands: Option<ReplicaId>,
+    /// Whether the first batch is proposed.
+    pub proposes: bool,
+    /// Which messages are delivered, by sender and receiver.
+    pub carried: fn(ReplicaId, ReplicaId, &M) -> bool,
+}
+
 /// One exploration: a small group and what may happen to it.
 #[derive(Clone, Debug)]
 pub struct Exploration<P: Explore> {
@@ -179,6 +196,12 @@ pub struct Exploration<P: Explore> {
     pub timed: ReplicaSet,
     /// Who may crash.
     pub crashing: ReplicaSet,
+    /// Whether clients propose at most one batch in each epoch.
+    pub one_each: bool,
+    /// What has happened already at the start; from there on everything is explored.
+    pub prelude: Option<Prelude<P::Message>>,
+    /// Steps after which it ends, as one more bound; `None`: it ends with the last state.
+    pub steps: Option<NonZeroUsize>,
     /// Messages that never arrive, which keeps the number of states down. Any message may be lost,
     /// so what such an exploration visits is real; what these messages lead to it does not visit.
     pub lost: fn(&P::Message) -> bool,
@@ -186,8 +209,8 @@ pub struct Exploration<P: Explore> {
     pub byzantine: Option<ReplicaId>,
     /// What it must come across when it is complete.
     pub expects: Vec<Milestone>,
-    /// Whether it ends within seconds and belongs into every check of the repository.
-    pub quick: bool,
+    /// Whether it is complete within seconds and belongs into every check of the repository.
+    pub gate: bool,
 }
 
 impl<P: Explore> Exploration<P> {
@@ -204,10 +227,13 @@ impl<P: Explore> Exploration<P> {
             disk: Disk::AtOnce,
             timed: ReplicaSet::first(EXPLORED_REPLICAS_MAX),
             crashing: ReplicaSet::first(EXPLORED_REPLICAS_MAX),
+            one_each: false,
+            prelude: None,
+            steps: None,
             lost: |_| false,
             byzantine: None,
             expects: Vec::new(),
-            quick: false,
+            gate: false,
         }
     }
 }
@@ -260,6 +286,13 @@ pub trait Explore: Inspect + Sync {
     /// Says where they do not.
     fn logs_match(_left: &Self, _right: &Self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// The epoch in which the entry at `slot` was first written, where entries keep it and `self`
+    /// still holds it. Two null batches of different epochs are different entries.
+    #[must_use]
+    fn entry_epoch(&self, _slot: Slot) -> Option<u64> {
+        None
     }
 
     /// Everything that the Byzantine replica with these keys says of its own accord, to whomever it

@@ -396,7 +396,8 @@ impl<P: Explore> Work<'_, P> {
         }
         let digest = digest_of(batch);
         self.replica.applied = (slot, state_after(state, digest));
-        self.events.push(Event::Committed { slot, epoch, digest });
+        let entry = self.replica.process.as_ref().and_then(|process| process.entry_epoch(slot));
+        self.events.push(Event::Committed { slot, epoch, digest, entry });
         self.take_snapshots()
     }
 
@@ -454,7 +455,8 @@ impl<P: Explore> Work<'_, P> {
         let Some(process) = self.replica.process.as_ref() else { return };
         let log = if P::COMPLETE_LEADER { process.log() } else { None };
         let digests = |log: BTreeMap<Slot, Batch>| {
-            log.into_iter().map(|(slot, batch)| (slot, digest_of(&batch))).collect()
+            let held = |slot, batch: Batch| (digest_of(&batch), process.entry_epoch(slot));
+            log.into_iter().map(|(slot, batch)| (slot, held(slot, batch))).collect()
         };
         let (epoch, base) = (status.epoch, status.base);
         self.events.push(Event::Leads { epoch, base, log: log.map(digests) });

@@ -19,7 +19,7 @@ pub struct Limits {
     /// States generated, repeated ones included. A state costs about 600 bytes while it waits and
     /// 20 afterwards.
     pub states_max: Option<NonZeroUsize>,
-    /// Steps from the start.
+    /// Steps from the start; the lower of this and [`Exploration::steps`] counts.
     pub depth_max: Option<NonZeroUsize>,
     /// Wall-clock time.
     pub time_max: Option<Duration>,
@@ -77,6 +77,9 @@ pub struct Report {
     pub elapsed: Duration,
     /// Whether every state within the bounds was visited.
     pub complete: bool,
+    /// Every state that so many steps lead to was checked, though the rest was not; `None` when
+    /// that is not known: with several threads the order of visits is not by steps.
+    pub covered: Option<usize>,
     /// What it came across.
     pub reached: Vec<Milestone>,
     /// What it should have come across and did not, though it is complete: it proves little.
@@ -124,6 +127,7 @@ pub fn explore<P: Explore>(
     };
     let depth_max = NonZeroUsize::new(way.steps);
     let single = Limits { depth_max, ..Limits::default() };
+    // It is not cut short: the way is known to be there.
     let second = run(exploration, &single, started, &mut watch)?;
     Ok(if second.violation.is_some() { second } else { first })
 }
@@ -138,18 +142,35 @@ fn run<P: Explore>(
         return Err(ExploreError::Replicas(exploration.replicas));
     }
     let world = World::new(exploration).map_err(ExploreError::Setup)?;
+    let limits = &bounded(exploration, limits);
     let mut checker = limited(world.checker(), limits).spawn_bfs();
+    let mut stopped = None;
     let mut handles = checker.handles();
     let mut wait = FIRST_WAIT;
     while handles.iter().any(|handle| !handle.is_finished()) {
         std::thread::sleep(wait);
         wait = (wait * 2).min(PROGRESS_INTERVAL);
-        watch(progress(&checker, started));
+        let progress = progress(&checker, started);
+        watch(progress);
+        if stopped.is_none() && limits.time_max.is_some_and(|max| progress.elapsed >= max) {
+            // `stateright` looks at the time only where threads share work. All that waits is still
+            // checked. With one thread, every state before the depth seen here had its turn.
+            stopped = Some(progress.depth);
+            checker.model().stop(true);
+        }
     }
     for handle in handles.drain(..) {
         handle.join().map_err(|_| ExploreError::Stopped)?;
     }
-    Ok(report(exploration, limits, &checker, started))
+    // Ways are found by taking them again.
+    checker.model().stop(false);
+    Ok(report(exploration, limits, &checker, stopped, started))
+}
+
+/// The limits with the exploration's own bound on steps.
+fn bounded<P: Explore>(exploration: &Exploration<P>, limits: &Limits) -> Limits {
+    let depth_max = limits.depth_max.into_iter().chain(exploration.steps).min();
+    Limits { depth_max, ..*limits }
 }
 
 fn limited<M: Model>(mut builder: CheckerBuilder<M>, limits: &Limits) -> CheckerBuilder<M> {
@@ -160,9 +181,6 @@ fn limited<M: Model>(mut builder: CheckerBuilder<M>, limits: &Limits) -> Checker
     if let Some(depth) = limits.depth_max {
         // It counts states rather than steps, and leaves the last ones unchecked.
         builder = builder.target_max_depth(depth.get() + 2);
-    }
-    if let Some(time) = limits.time_max {
-        builder = builder.timeout(time);
     }
     builder
 }
@@ -180,6 +198,7 @@ fn report<P: Explore>(
     exploration: &Exploration<P>,
     limits: &Limits,
     checker: &impl Checker<World<P>>,
+    stopped: Option<usize>,
     started: Instant,
 ) -> Report {
     let Progress { unique, total, depth, elapsed } = progress(checker, started);
@@ -187,10 +206,21 @@ fn report<P: Explore>(
     let failed = PROPERTIES.into_iter().chain([BROKEN_CONTRACT]);
     let failure = failed.into_iter().find_map(|name| discoveries.remove(name));
     let violation = failure.and_then(|path| way(checker.model(), path));
-    let cut = limits.states_max.is_some_and(|max| total >= max.get())
-        || limits.time_max.is_some_and(|max| elapsed >= max)
-        || limits.depth_max.is_some_and(|max| depth > max.get());
-    let complete = violation.is_none() && !cut;
+    // Sure to be covered, by what may have cut it short. At a limit of states some of the last depth
+    // were not looked at; at a limit of depth those beyond it were generated and left.
+    let by_states = limits.states_max.filter(|max| total >= max.get());
+    let by_states = by_states.map(|_| depth.saturating_sub(1));
+    let by_depth = limits.depth_max.map(NonZeroUsize::get).filter(|max| depth > *max);
+    let cut = by_states.into_iter().chain(stopped).chain(by_depth).min();
+    let wanted = exploration.steps.map(NonZeroUsize::get);
+    let complete = violation.is_none()
+        && match cut {
+            None => true,
+            // The exploration's own bound is no cut.
+            Some(_) => by_states.is_none() && stopped.is_none() && by_depth == wanted,
+        };
+    let covered = cut.unwrap_or(depth).min(depth);
+    let covered = Some(covered).filter(|_| violation.is_none() && limits.threads.get() == 1);
     let has = |milestone: &Milestone| discoveries.contains_key(milestone.name());
     let missed = exploration.expects.iter().copied().filter(|expected| complete && !has(expected));
     let (replicas, messages) = checker.model().parts();
@@ -202,6 +232,7 @@ fn report<P: Explore>(
         depth,
         elapsed,
         complete,
+        covered,
         reached: Milestone::ALL.into_iter().filter(has).collect(),
         missed: missed.collect(),
         violation,

@@ -17,7 +17,7 @@ use stateright::{Model, Property};
 use super::history::{Broken, Event, History, LOGS_MATCH, READ_IS_FRESH, REFUSED_STAYS_OUT};
 use super::history::{Rules, broken};
 use super::protocol::{
-    Bounds, EXPLORED_REPLICAS_MAX, Exploration, Explore, Milestone, Network, Timer,
+    Bounds, EXPLORED_REPLICAS_MAX, Exploration, Explore, Milestone, Network, Prelude, Timer,
 };
 use super::replica::{Envelope, Fate, Hosts, Replica, Stepped, Stimulus};
 use super::table::{Memo, Table};
@@ -56,6 +56,8 @@ const CRASH_POINTS: u8 = 4;
 const ADDRESS_MASK: u64 = 0xff;
 /// Batches that clients may propose, at most.
 const BATCHES_MAX: u8 = 8;
+/// Steps of a prelude, at most.
+const PRELUDE_STEPS_MAX: usize = 1_000;
 
 /// A state of the group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +83,8 @@ struct Used {
     reads: u8,
     crashes: u8,
     duplicates: u8,
+    /// One more than the last epoch with a proposal, if that is bounded.
+    proposed_in: u8,
 }
 
 /// Something that can happen in a state.
@@ -122,6 +126,7 @@ struct Glance {
     runs: bool,
     timer: Option<Timer>,
     leads: bool,
+    epoch: u64,
     pending: usize,
 }
 
@@ -143,6 +148,9 @@ pub(crate) struct World<P: Explore> {
     lies: Memo<Vec<u64>, Arc<Vec<u64>>>,
     /// Properties that were reported: by [`PROPERTIES`], the contract, then milestones.
     claimed: Vec<AtomicBool>,
+    stopped: AtomicBool,
+    /// Where the exploration starts.
+    start: Option<State>,
 }
 
 impl<P: Explore> World<P> {
@@ -154,7 +162,7 @@ impl<P: Explore> World<P> {
         let batches: Vec<Batch> = (1..=BATCHES_MAX).map(batch).collect();
         let liar = exploration.byzantine.is_some();
         let claims = PROPERTIES.len() + 1 + Milestone::ALL.len();
-        Ok(Self {
+        let mut world = Self {
             hosts: Hosts::new(exploration)?,
             rules: Rules::new(&batches, P::SOLE_LEADER, P::COMMITTED_ONCE, liar),
             batches,
@@ -167,7 +175,53 @@ impl<P: Explore> World<P> {
             matches: Memo::default(),
             lies: Memo::default(),
             claimed: (0..claims).map(|_| AtomicBool::new(false)).collect(),
-        })
+            stopped: AtomicBool::new(false),
+            start: None,
+        };
+        let start = world.initial();
+        world.start = Some(match &exploration.prelude {
+            Some(prelude) => world.play(start, prelude)?,
+            None => start,
+        });
+        Ok(world)
+    }
+
+    /// While it is stopped, states have no successors.
+    pub(crate) fn stop(&self, stopped: bool) {
+        self.stopped.store(stopped, Ordering::Relaxed);
+    }
+
+    /// The state after `prelude`.
+    fn play(&self, mut state: State, prelude: &Prelude<P::Message>) -> Result<State, String> {
+        let usual = Fate::usual(self.exploration.disk);
+        if let Some(ReplicaId(replica)) = prelude.stands {
+            let tick = Action { replica, what: What::Tick, fate: usual, keep: false };
+            state = self.next_state(&state, tick).ok_or("the prelude's timer does nothing")?;
+        }
+        let mut actions = Vec::new();
+        for _ in 0..PRELUDE_STEPS_MAX {
+            actions.clear();
+            self.actions(&state, &mut actions);
+            let mut fitting = actions.iter().filter(|action| action.fate == usual);
+            let played = |what| match what {
+                What::Propose(number) => prelude.proposes && number == 0,
+                What::Deliver(print) => {
+                    let Envelope { from, to, message, .. } = &*self.envelopes.get(print);
+                    let liar = self.exploration.byzantine == Some(*from);
+                    !liar && (prelude.carried)(*from, *to, message)
+                }
+                _ => false,
+            };
+            let next = fitting.find_map(|action| {
+                played(action.what).then(|| self.next_state(&state, *action)).flatten()
+            });
+            let Some(next) = next else { return Ok(state) };
+            state = next;
+            if state.broken {
+                return Err(format!("\"{}\" breaks a property", prelude.about));
+            }
+        }
+        Err(format!("\"{}\" does not end within {PRELUDE_STEPS_MAX} steps", prelude.about))
     }
 
     /// How many different replicas and messages were met.
@@ -258,6 +312,7 @@ impl<P: Explore> World<P> {
             Glance {
                 runs: replica.process.is_some(),
                 timer: replica.timer(),
+                epoch: replica.status().map_or(0, |status| status.epoch),
                 leads: replica.status().is_some_and(|status| status.role == Role::Leader),
                 pending: replica.pending(),
             }
@@ -363,7 +418,8 @@ impl<P: Explore> World<P> {
             }
             _ => {}
         }
-        if glance.leads && used.proposals < bounds.proposals.min(BATCHES_MAX) {
+        let asked = self.exploration.one_each && u64::from(used.proposed_in) > glance.epoch;
+        if glance.leads && !asked && used.proposals < bounds.proposals.min(BATCHES_MAX) {
             inputs.push(What::Propose(used.proposals));
         }
         if glance.leads && used.reads < bounds.reads {
@@ -425,7 +481,13 @@ impl<P: Explore> World<P> {
                 Some(Timer::Heartbeat) => used.heartbeats += 1,
                 _ => used.timeouts += 1,
             },
-            What::Propose(_) => used.proposals += 1,
+            What::Propose(_) => {
+                used.proposals += 1;
+                if self.exploration.one_each {
+                    let glance = self.glance(state.replicas[usize::from(action.replica)]);
+                    used.proposed_in = u8::try_from(glance.epoch + 1).unwrap_or(u8::MAX);
+                }
+            }
             What::Read(_) => used.reads += 1,
             What::Crash(_) => used.crashes += 1,
             What::Deliver(print) => {
@@ -509,11 +571,11 @@ impl<P: Explore> Model for World<P> {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![self.initial()]
+        self.start.iter().cloned().collect()
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if state.broken {
+        if state.broken || self.stopped.load(Ordering::Relaxed) {
             return;
         }
         for index in 0..self.count() {
