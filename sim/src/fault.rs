@@ -1,6 +1,6 @@
 //! The kinds of faults, how often each was injected, and which of them were spared.
 //!
-//! Whatever draws a fault asks [`Faults::strikes`] before it carries it out. So every fault of a run
+//! Whatever draws a fault asks `Faults::strikes` before it carries it out. So every fault of a run
 //! has a name, its kind and its number among those of its kind ([`FaultId`]), and a run can be
 //! repeated with some of them left out: that is how a failing run is reduced to the few faults that
 //! it takes.

@@ -325,6 +325,9 @@ impl<P: Inspect> World<P> {
     }
 
     fn commit(&mut self, index: usize, slot: Slot, batch: Batch) -> Check {
+        // With more liars than are tolerated nothing follows from what the honest ones hold; what is
+        // looked for then is that they disagree.
+        let within = self.plan.byzantine.len() <= P::faults(self.replicas);
         let node = &mut self.nodes[index];
         let honest = node.is_honest();
         let Some(running) = &mut node.running else { return Ok(()) };
@@ -332,7 +335,7 @@ impl<P: Inspect> World<P> {
             let epoch = running.protocol.status().epoch;
             let first = slot > self.book.ledger.last();
             self.book.ledger.commit(node.id, running.committed, slot, &batch, epoch)?;
-            if first && P::CHOSEN_STAYS.is_some() {
+            if first && within && P::CHOSEN_STAYS.is_some() {
                 self.book.chosen.decided(node.id, slot)?;
             }
         }

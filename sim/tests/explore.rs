@@ -23,7 +23,8 @@ fn is_found<P: Explore>(
     property: &str,
     plant: impl Fn(&mut P::Config),
 ) {
-    let mut planted = exploration.clone();
+    let sound = exploration.clone();
+    let mut planted = exploration;
     plant(&mut planted.config);
     let found = run(&planted);
     let Some(way) = found.violation else {
@@ -33,7 +34,7 @@ fn is_found<P: Explore>(
     println!("{name}: {} after {steps} steps, {unique} states", way.property);
     assert_eq!(way.property, property, "{}:\n{}", way.detail, way.lines.join("\n"));
     let limits = Limits { depth_max: NonZeroUsize::new(steps), ..Limits::default() };
-    let clean = explore(&exploration, &limits, |_| ()).expect("the exploration can be set up");
+    let clean = explore(&sound, &limits, |_| ()).expect("the exploration can be set up");
     assert_eq!(clean.violation, None, "{name}: without the defect");
 }
 

@@ -85,10 +85,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs an exploration within limits, and tells a progress bar.
+type Runner = dyn Fn(&Limits, &ProgressBar) -> Result<Row, ExploreError> + Send + Sync;
+
 /// An exploration, whatever its protocol, with how it is run and told.
 struct Job {
     line: String,
-    run: Box<dyn Fn(&Limits, &ProgressBar) -> Result<Row, ExploreError> + Send + Sync>,
+    run: Box<Runner>,
 }
 
 /// What the program says of an exploration.

@@ -21,6 +21,9 @@ const SECTOR_BYTES: usize = 512;
 /// Bytes of an identifier.
 const IDENTIFIER_BYTES: usize = 32;
 
+/// A snapshot with its bytes, and the records that follow it.
+pub(super) type Content<R> = (Option<(SnapshotMeta, Vec<u8>)>, Vec<R>);
+
 /// The areas of one generation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Areas {
@@ -202,9 +205,7 @@ impl ByteDisk {
     }
 
     /// Reads the journal, mends what may be mended, and makes it ready for new steps.
-    pub(super) fn open<R: DeserializeOwned>(
-        &mut self,
-    ) -> Result<(Option<(SnapshotMeta, Vec<u8>)>, Vec<R>), JournalError> {
+    pub(super) fn open<R: DeserializeOwned>(&mut self) -> Result<Content<R>, JournalError> {
         let areas = self.generations.iter().map(|(generation, areas)| GenerationBytes {
             generation: *generation,
             steps: &areas.steps,

@@ -71,7 +71,7 @@ impl<P: Inspect> Scene<P> {
         let world = &mut self.world;
         let attached = world.nodes[other].disk.bytes.clone();
         let Some(bytes) = &mut world.nodes[replica].disk.bytes else {
-            return Err(self.failed("damage needs disks that hold bytes".into()));
+            return Err(self.failed("damage needs disks that hold bytes"));
         };
         let damaged = bytes.damage(fault, attached.as_deref(), &mut world.disk_fault_dice);
         self.lost_disk(replica, fault);

@@ -26,7 +26,7 @@ fn with_leader(seed: u64, mistake: Option<Mistake>) -> Options<Toy> {
     plan.left_down.retain(|replica| *replica != 0);
     plan.durability.losses.retain(|loss| loss.replica != 0);
     plan.turbulence.left_ill.retain(|(replica, _)| *replica != 0);
-    plan.liveness_ns = 10 * SECOND;
+    plan.liveness_ns = 30 * SECOND;
     Options { plan: Some(plan), ..options(mistake) }
 }
 

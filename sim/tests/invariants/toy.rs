@@ -228,7 +228,7 @@ impl Toy {
         }
         for (peer, stored) in &self.stored {
             let to = To::One(*peer);
-            for slot in (stored.0 + 1..=self.last().0).take(8) {
+            for slot in (stored.0 + 1..=self.last().0).take(64) {
                 self.send_store(to, Slot(slot), out);
             }
             let behind = self.has(Mistake::LeavesOneBehind) && peer.0 == 1;

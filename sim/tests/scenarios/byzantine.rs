@@ -88,7 +88,6 @@ fn certificates(builder: SceneBuilder<Pbft>) -> Step {
     let both = |scene: &Scene<Pbft>| left(scene, last) && left(scene, last - 1);
     scene.run_until("two leave the view", both)?;
     scene.rejoin(0);
-    scene.finish(append)?;
     scene.append(1, "k", b"z")?;
     serves(scene, FaultKind::FalseCertificate)
 }

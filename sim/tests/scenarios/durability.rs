@@ -54,7 +54,7 @@ fn crash_once<P: Subject>(
 
 /// Every write of a replica that leads and of one that does not, from the first to the last of a
 /// run with elections, appends and compactions; for each, every point at which power can go.
-fn every_write_point<P: Subject>(scene: SceneBuilder<P>) -> Step {
+fn every_write_point<P: Subject>(scene: &SceneBuilder<P>) -> Step {
     for victim in [0, 1] {
         for cut in Cut::POINTS {
             let mut step = 0;
@@ -68,7 +68,7 @@ fn every_write_point<P: Subject>(scene: SceneBuilder<P>) -> Step {
     Ok(())
 }
 
-scenario!(crash_at_every_write_point: raft(every_write_point), paxos(every_write_point), pbft(every_write_point));
+scenario!(crash_at_every_write_point: raft(|scene| every_write_point(&scene)), paxos(|scene| every_write_point(&scene)), pbft(|scene| every_write_point(&scene)));
 
 /// A follower's disk says that a sync was durable, and drops it; later writes are kept. It is found
 /// out when the replica starts: its journal has a gap.
@@ -148,7 +148,7 @@ scenario!(disk_full: raft(disk_full), paxos(disk_full), pbft(disk_full));
 
 /// A torn last record is dropped and the replica goes on; rot in the middle, and rot in the last
 /// record, are refused.
-fn torn_or_rotten<P: Subject>(scene: SceneBuilder<P>) -> Step {
+fn torn_or_rotten<P: Subject>(scene: &SceneBuilder<P>) -> Step {
     for cut in [Cut::Torn, Cut::Garbled] {
         let mut scene = bytes(scene.clone()).start()?;
         write_some(&mut scene, 1, 3)?;
@@ -186,7 +186,7 @@ fn is_refused<P: Subject>(
     scene.settle()
 }
 
-scenario!(torn_tail_against_bit_rot: raft(torn_or_rotten), paxos(torn_or_rotten), pbft(torn_or_rotten));
+scenario!(torn_tail_against_bit_rot: raft(|scene| torn_or_rotten(&scene)), paxos(|scene| torn_or_rotten(&scene)), pbft(|scene| torn_or_rotten(&scene)));
 
 /// Figure 2 of *Protocol-Aware Recovery*: one replica that holds the entries rots, the others that
 /// hold them go down, and the rest lags. A rotten replica that cut its log would now lead the
@@ -282,6 +282,6 @@ fn forgets<P: Subject>(scene: SceneBuilder<P>) -> Step {
 
 #[test]
 fn the_harness_sees_a_disk_that_forgets() {
-    sees_in::<quorate_raft::Raft>(3, forgets, |scene| scene, &invariants::ALL);
-    sees_in::<quorate_paxos::Paxos>(3, forgets, |scene| scene, &invariants::ALL);
+    sees_in::<quorate_raft::Raft>(3, forgets, |scene| scene, invariants::ALL);
+    sees_in::<quorate_paxos::Paxos>(3, forgets, |scene| scene, invariants::ALL);
 }

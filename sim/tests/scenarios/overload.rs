@@ -76,9 +76,9 @@ fn offered_and_done(outcome: &Outcome) -> (u64, usize) {
 }
 
 fn ten_times<P: Narrow>(scene: SceneBuilder<P>) -> Step {
-    let scene = || scene.clone().config(P::narrow);
-    let usual = scene().plan(|plan| load(plan, FEW)).simulate();
-    let flooded = scene().plan(|plan| load(plan, MANY)).simulate();
+    let scene = scene.config(P::narrow);
+    let usual = scene.clone().plan(|plan| load(plan, FEW)).simulate();
+    let flooded = scene.plan(|plan| load(plan, MANY)).simulate();
     assert_sound("usual load", &usual);
     assert_sound("ten times the load", &flooded);
     let ((_, capacity), (offered, done)) = (offered_and_done(&usual), offered_and_done(&flooded));
@@ -102,9 +102,9 @@ fn slow_follower<P: Narrow>(scene: SceneBuilder<P>) -> Step {
                 Some(SlowReplica { replica, sync_ns, apply_ns, service_ns });
         }
     };
-    let scene = || scene.clone().config(P::narrow);
-    let usual = scene().plan(|plan| load(plan, FEW)).simulate();
-    let slowed = [1, 2].map(|replica| scene().plan(slow(replica)).simulate());
+    let scene = scene.config(P::narrow);
+    let slowed = [1, 2].map(|replica| scene.clone().plan(slow(replica)).simulate());
+    let usual = scene.plan(|plan| load(plan, FEW)).simulate();
     for outcome in &slowed {
         assert_sound("a slow replica", outcome);
         assert!(outcome.faults.of(FaultKind::SlowReplica) > 0);
