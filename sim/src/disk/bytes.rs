@@ -52,6 +52,8 @@ pub(crate) struct ByteDisk {
     room: Option<u64>,
     /// What the host was told is durable, and is not.
     lie: Lie,
+    /// Whether it was damaged since it was opened, in a way that will be mended.
+    ailing: bool,
 }
 
 /// A sync that was reported and did not take place.
@@ -79,7 +81,19 @@ impl ByteDisk {
             pending: VecDeque::new(),
             room: None,
             lie: Lie::None,
+            ailing: false,
         }
+    }
+
+    /// Notes damage that the next opening mends. Until then nothing else may be damaged: two faults
+    /// at one step can look like a crash.
+    pub(super) const fn ail(&mut self) {
+        self.ailing = true;
+    }
+
+    /// Whether something waits to be mended.
+    pub(super) const fn is_ailing(&self) -> bool {
+        self.ailing
     }
 
     fn writer(&mut self) -> &mut Writer {
@@ -214,6 +228,7 @@ impl ByteDisk {
         let areas: Vec<_> = areas.collect();
         let opened = journal::open(&self.identity, &self.identity_area, &areas)?;
         self.mend(&opened.repairs);
+        self.ailing = false;
         let mut writer = opened.writer;
         writer.limit(self.room.map(|room| writer.bytes() + room));
         self.writer = Some(writer);

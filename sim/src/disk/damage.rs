@@ -14,7 +14,7 @@ const IDENTITY_BYTES: usize = 44;
 const IDENTIFIER_BYTES: usize = 32;
 
 impl ByteDisk {
-    /// Mends what a crash left, so that extents are known; whether there is a journal to damage.
+    /// Whether there is a journal to damage, and nothing is damaged yet.
     fn is_sound(&self) -> bool {
         let extents = self.extents();
         let contiguous = extents.windows(2).all(|pair| {
@@ -23,7 +23,7 @@ impl ByteDisk {
         });
         let end = extents.last().map(|last| last.offset + last.bytes);
         let held = self.generations.last_key_value().map_or(0, |(_, areas)| areas.steps.len());
-        contiguous && end.is_some_and(|end| end <= held)
+        !self.is_ailing() && contiguous && end.is_some_and(|end| end <= held)
     }
 
     /// Damages the disk of a replica that is down; whether there was enough on it to damage.
@@ -108,6 +108,7 @@ impl ByteDisk {
         if dice.chance(500_000) {
             let copy = if dice.chance(500_000) { 0 } else { IDENTITY_COPY_BYTES };
             self.damage_identity(copy, dice);
+            self.ail();
             return;
         }
         let count = self.extents().len();
@@ -117,6 +118,7 @@ impl ByteDisk {
         let at = dice.index(count) * IDENTIFIER_BYTES + dice.index(IDENTIFIER_BYTES);
         if let Some(mut areas) = self.generations.last_entry() {
             areas.get_mut().identifiers[at] ^= 1 + dice.below(255) as u8;
+            self.ail();
         }
     }
 }

@@ -187,6 +187,9 @@ impl<R: Clone + Eq + std::fmt::Debug + Serialize + DeserializeOwned> Disk<R> {
     /// Forgets up to `count` of the last durable records without a trace: the disk had lied about
     /// them. How many.
     pub(crate) fn forget_tail(&mut self, count: usize) -> usize {
+        if self.bytes.as_ref().is_some_and(|bytes| bytes.is_ailing()) {
+            return 0;
+        }
         let count = count.min(self.tail);
         self.tail -= count;
         self.records.truncate(self.records.len() - count);
