@@ -114,7 +114,7 @@ impl Explore for Pbft {
     }
 
     fn explorations() -> Vec<Exploration<Self>> {
-        use Milestone::{Committed, CommittedInSecondEpoch, SecondLeader};
+        use Milestone::{Committed, SecondLeader};
         let run = |name, about| Exploration { lost: is_report, ..Exploration::new(name, about) };
         let no_view_change =
             |message: &Message| is_report(message) || matches!(message, Message::ViewChange(_));
@@ -159,16 +159,10 @@ impl Explore for Pbft {
                 bounds: bounds("timeouts=2,proposals=1,epochs=1"),
                 byzantine: Some(ReplicaId(3)),
                 prelude: Some(COMMITTED_AT_ONE),
-                expects: vec![Committed],
+                expects: vec![Committed, SecondLeader],
                 steps: NonZeroUsize::new(7),
                 gate: true,
                 ..run("lying-backup", "a backup lies; a batch committed at one, a view change")
-            },
-            Exploration {
-                bounds: bounds("timeouts=2,epochs=1"),
-                byzantine: Some(ReplicaId(0)),
-                expects: vec![Committed, SecondLeader, CommittedInSecondEpoch],
-                ..run("lying-primary", "the primary lies; one view change, from nothing")
             },
         ]
     }
