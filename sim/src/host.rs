@@ -136,13 +136,8 @@ impl<P: Inspect> World<P> {
                     Refused::Proposal(batch) => self.refuse_batch(index, &batch, reason),
                     Refused::Read(id) => {
                         if let Some(wait) = running.reads.remove(&id) {
-                            self.reply(
-                                index,
-                                wait.client,
-                                ClientId::NONE,
-                                wait.seq,
-                                Answer::Refused(reason),
-                            );
+                            let answer = Answer::Refused(reason);
+                            self.reply(index, wait.client, wait.id, wait.seq, answer);
                         }
                     }
                     Refused::Admin(_) => {}
@@ -480,7 +475,7 @@ impl<P: Inspect> World<P> {
             let wait = entry.remove();
             let mut payload = Vec::new();
             running.executor.query(&wait.query, &mut payload);
-            self.reply(index, wait.client, ClientId::NONE, wait.seq, Answer::Read { payload });
+            self.reply(index, wait.client, wait.id, wait.seq, Answer::Read { payload });
         }
     }
 }

@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 
-use quorate_smr::{ClientId, Reason};
+use quorate_smr::Reason;
 
-use crate::client::Answer;
+use crate::client::{Answer, Request};
 use crate::event::Event;
 use crate::fault::FaultKind;
 use crate::inspect::Inspect;
@@ -132,19 +132,15 @@ impl<P: Inspect> World<P> {
     /// Says to a client that there is no room; what a peer said is simply gone.
     fn turn_away(&mut self, index: usize, event: Event<P>) {
         if let Event::Request { request, .. } = event {
-            self.refuse_busy(index, request.client, request.seq);
+            self.refuse_busy(index, &request);
         }
     }
 
     /// Tells a client to come back later.
-    pub(crate) fn refuse_busy(
-        &mut self,
-        index: usize,
-        client: usize,
-        seq: quorate_smr::RequestSeq,
-    ) {
+    pub(crate) fn refuse_busy(&mut self, index: usize, request: &Request) {
         self.counters.refused_busy += 1;
-        self.reply(index, client, ClientId::NONE, seq, Answer::Refused(Reason::Busy));
+        let Request { client, id, seq, .. } = *request;
+        self.reply(index, client, id, seq, Answer::Refused(Reason::Busy));
     }
 
     /// Keeps an event for a process that stands still; messages and requests beyond its buffers are

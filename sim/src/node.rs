@@ -107,6 +107,7 @@ impl<P: Inspect> Node<P> {
 #[derive(Debug)]
 pub(crate) struct ReadWait {
     pub(crate) client: usize,
+    pub(crate) id: ClientId,
     pub(crate) seq: RequestSeq,
     pub(crate) query: Rc<Vec<u8>>,
     /// The last slot that was decided anywhere when the read arrived.

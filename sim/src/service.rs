@@ -45,16 +45,16 @@ impl<P: Inspect> World<P> {
         self.counters.requests += 1;
         if request.indexed_read {
             if running.reads.len() + running.ready_reads.len() >= READS_MAX {
-                self.refuse_busy(index, request.client, request.seq);
+                self.refuse_busy(index, &request);
                 return Ok(());
             }
-            let id = ReadId(running.next_read);
+            let read = ReadId(running.next_read);
             running.next_read += 1;
-            let Request { client, seq, payload: query, .. } = request;
+            let Request { client, id, seq, payload: query, .. } = request;
             let decided = self.book.ledger.last();
-            let wait = ReadWait { client, seq, query, decided };
-            running.reads.insert(id, wait);
-            return self.handle(index, Input::Read { id });
+            let wait = ReadWait { client, id, seq, query, decided };
+            running.reads.insert(read, wait);
+            return self.handle(index, Input::Read { id: read });
         }
         let (payload, auth) = (request.payload.as_slice(), request.proof.as_slice());
         let command = Command { client: request.id, seq: request.seq, payload, auth };
@@ -67,7 +67,7 @@ impl<P: Inspect> World<P> {
         let is_full = running.inbox.len() >= BATCH_REQUESTS_MAX
             || !running.inbox.is_empty() && running.inbox_bytes + bytes > bytes_max;
         if is_full {
-            self.refuse_busy(index, request.client, request.seq);
+            self.refuse_busy(index, &request);
             return Ok(());
         }
         // A client waits for one answer at a time; what it waited for before was given up.
@@ -274,11 +274,8 @@ impl<P: Inspect> World<P> {
             return Ok(());
         }
         let client = &mut self.clients[index];
-        // Replies to reads carry no identity; numbers are not used twice within a session.
-        let current = reply.seq == client.seq
-            && (reply.id == client.id
-                || matches!(reply.answer, Answer::Read { .. } | Answer::Refused(_)));
-        if !current {
+        // Numbers begin anew in each session: an answer of an earlier one may come late.
+        if (reply.id, reply.seq) != (client.id, client.seq) {
             return Ok(());
         }
         match (&client.doing, reply.answer) {
