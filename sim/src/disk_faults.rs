@@ -13,6 +13,7 @@ use crate::event::{DiskEvent, Event};
 use crate::fault::FaultKind;
 use crate::inspect::Inspect;
 use crate::invariants;
+use crate::node::Node;
 use crate::plan::{Cut, DiskFault, DiskLoss, MS};
 use crate::trace::Mark;
 use crate::violation::{Check, broken};
@@ -133,7 +134,9 @@ impl<P: Inspect> World<P> {
 
     /// Damages the disk of a replica that is down, or crashes for it.
     fn damage(&mut self, number: usize, index: usize, loss: DiskLoss) -> Check {
-        let other = self.nodes.iter().find(|node| node.id.0 != loss.replica);
+        // Not one that was swapped before: it could be this replica's own, as it was then.
+        let own = |node: &&Node<P>| node.id.0 != loss.replica && node.damaged.is_none();
+        let other = self.nodes.iter().find(own);
         let other = other.and_then(|node| node.disk.bytes.clone());
         let node = &mut self.nodes[index];
         if node.damaged.is_some() {

@@ -185,3 +185,26 @@ fn invariants_of_disks_have_names_in_reports() {
     }
     assert_eq!(Cut::POINTS.iter().filter(|cut| cut.keeps_step()).count(), 2);
 }
+
+#[derive(Clone, Copy)]
+struct AsInTheLargeRun;
+
+impl Visitor for AsInTheLargeRun {
+    type Output = ();
+
+    fn visit<P: Inspect>(self) {
+        let runs: &[(&str, usize, u64)] =
+            &[("raft", 3, 5749), ("paxos", 3, 7921), ("pbft", 4, 1069), ("pbft", 7, 6595)];
+        for (_, replicas, seed) in runs.iter().filter(|(name, ..)| *name == P::NAME) {
+            let outcome = simulate(&Options::<P>::new(*replicas), *seed);
+            assert_eq!(outcome.violation, None, "{} seed {seed}", P::NAME);
+        }
+    }
+}
+
+/// Damage on top of damage, a disk that came back to its owner, and a late answer of an earlier
+/// session were faults of the simulator.
+#[test]
+fn seeds_that_a_large_run_found_stay_mended() {
+    each_protocol(AsInTheLargeRun);
+}
