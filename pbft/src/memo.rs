@@ -11,7 +11,7 @@
 //! A memo never answers "wrong". It holds at most [`MEMO_SIGNATURES_MAX`] signatures; when it is
 //! full it forgets all of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -40,7 +40,7 @@ struct Known {
     /// By seed.
     keys: BTreeMap<[u8; 32], SigningKey>,
     /// Keys derived from a shared secret.
-    derived: HashMap<Derivation, Arc<ReplicaKeys>>,
+    derived: BTreeMap<Derivation, Arc<ReplicaKeys>>,
 }
 
 /// All that the keys of a replica follow from: secret, cluster, replica, members, clients.

@@ -16,8 +16,9 @@ pub const REPLICAS_MAX: usize = 128;
 
 /// A set of replicas, as a bitmap over their indices.
 ///
-/// Two words instead of one `u128`: that would align every message and effect to 16 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// Two words instead of one `u128`: that would align every message and effect to 16 bytes. The order
+/// is that of the words, for ordered maps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct ReplicaSet([u64; 2]);
 
 impl ReplicaSet {
