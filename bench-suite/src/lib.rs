@@ -13,7 +13,9 @@
 //! | [`contest`] | in each scenario of the queues, our best against the others' best |
 //! | [`metric`], [`run`], [`rows`] | samples, their folder, and the rows that follow from them |
 //! | [`report`] | `README.md`, the page and its plots, all from a run folder |
+//! | [`verify`] | whether what is published follows from its run folder |
 //! | [`core_loop`] | protocol cores as plain values, for benches |
+//! | [`partial`], [`progress`] | a run that is not complete yet, and how long it still takes |
 //! | [`machine`] | the machine's facts, CPU clocks, other processes' share |
 
 #![forbid(unsafe_code)]
@@ -25,12 +27,15 @@ pub mod error;
 pub mod experiment;
 pub mod machine;
 pub mod metric;
+pub mod partial;
+pub mod progress;
 pub mod report;
 pub mod rows;
 pub mod run;
 pub mod stats;
 #[cfg(test)]
 mod testing;
+pub mod verify;
 pub mod workload;
 
 pub use error::BenchError;
