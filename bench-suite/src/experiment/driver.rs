@@ -165,7 +165,7 @@ fn measure(trial: &mut Trial, repetition: u32, repeats_left: &mut u32) -> Sample
             *repeats_left -= 1;
             continue;
         }
-        let (cell, values) = (trial.cell.clone(), outcome.values);
+        let (cell, values, latencies) = (trial.cell.clone(), outcome.values, outcome.latencies);
         // One line in the file for each sample.
         let proof = match outcome.proof {
             Proof::Failed(why) => Proof::Failed(why.lines().collect::<Vec<_>>().join("; ")),
@@ -173,7 +173,7 @@ fn measure(trial: &mut Trial, repetition: u32, repeats_left: &mut u32) -> Sample
         };
         // Four digits: the share is known to about a percent.
         let foreign_cpu = (foreign_cpu * 1e4).round() / 1e4;
-        return Sample { cell, repetition, foreign_cpu, repeats, proof, values };
+        return Sample { cell, repetition, foreign_cpu, repeats, proof, values, latencies };
     }
 }
 
@@ -193,7 +193,7 @@ mod tests {
             let measure = move |repetition| {
                 log.borrow_mut().push(format!("{name}{repetition}"));
                 let values = BTreeMap::from([(Metric::Throughput, f64::from(repetition))]);
-                Outcome { values, proof: Proof::Verified }
+                Outcome::new(values, Proof::Verified)
             };
             Trial { cell: Cell::new("test", system, "all", "x"), measure: Box::new(measure) }
         };
