@@ -100,7 +100,8 @@ fn plain(text: &str) -> String {
     text.chars().map(|letter| if keeps(letter) { letter } else { '-' }).collect()
 }
 
-fn tag(sample: &Sample) -> String {
+/// What names a repetition in a log.
+pub(crate) fn tag(sample: &Sample) -> String {
     plain(&format!("{}/{}", sample.cell, sample.repetition))
 }
 
@@ -133,7 +134,7 @@ pub(crate) fn logs(samples: &[Sample]) -> BTreeMap<String, String> {
 }
 
 /// What stands above the intervals.
-fn head() -> String {
+pub(crate) fn head() -> String {
     "#[Histogram log format version 1.2]\n#[Latencies in nanoseconds; an interval for each repetition]\n".into()
 }
 

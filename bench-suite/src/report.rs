@@ -16,6 +16,7 @@ use crate::experiment::{EXPERIMENTS, NOT_YET, by_name};
 use crate::rows::Table;
 use crate::run::{Run, read_bounded};
 
+mod answers;
 mod canvas;
 mod chart;
 mod figures;
@@ -66,6 +67,7 @@ impl Report {
         let sections = sections(run, &table)?;
         let picture = figures::picture(&table)?;
         let headlines = words::headlines(&table);
+        let (ideal, ideal_table) = answers::limits(&table)?.unzip();
         let measured: Vec<&str> =
             run.manifest.experiments.iter().map(|e| e.name.as_str()).collect();
         let mut missing: Vec<(&str, &str)> = EXPERIMENTS
@@ -81,7 +83,12 @@ impl Report {
             memory_gib => run.manifest.machine.memory_bytes >> 30,
             sections => Serde(&sections),
             headlines => Serde(&headlines),
+            front => Serde(&answers::front(run, &table)),
+            answers => Serde(&answers::of(run, &table)),
+            ideal => Serde(&ideal),
+            ideal_table => Serde(&ideal_table),
             missing,
+            measured => Serde(&measured),
             failed_rows => failed.len(),
             rows => table.rows().len(),
             samples => run.samples.len(),
