@@ -7,8 +7,6 @@ use quorate_smr::{Batch, BatchBuilder, ClientId, RequestSeq, Time};
 
 use crate::config::Limits;
 
-/// Batches sent again at one time.
-const RESENT_BATCHES_MAX: usize = 16;
 /// How many sequence numbers below a client's highest are remembered one by one.
 const EXECUTED_WINDOW: u64 = 1024;
 /// Clients of which executed requests are remembered.
@@ -101,10 +99,10 @@ impl Pending {
         self.batches.values().map(|waiting| &waiting.batch)
     }
 
-    /// The oldest batches, as far as they have waited longer than `interval`, up to a limit.
+    /// The oldest batches, as far as they have waited longer than `interval`.
     pub(crate) fn older_than(&self, now: Time, interval: Duration) -> impl Iterator<Item = &Batch> {
         let old = move |waiting: &&Waiting| now.since(waiting.since) >= interval;
-        self.batches.values().take_while(old).take(RESENT_BATCHES_MAX).map(|old| &old.batch)
+        self.batches.values().take_while(old).map(|old| &old.batch)
     }
 
     /// The batches that hold a command which none of `others` holds.

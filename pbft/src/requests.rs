@@ -7,6 +7,9 @@ use crate::pending::Remembered;
 use crate::replica::{Out, Pbft};
 use crate::timer::Cost;
 
+/// Batches sent again at one time.
+const RESENT_BATCHES_MAX: usize = 16;
+
 /// What the primary did with a batch.
 enum Taken {
     Yes,
@@ -234,12 +237,17 @@ impl Pbft {
     /// A view was entered: what waits goes to its primary, except for what the view started with.
     pub(crate) fn hand_over_pending(&mut self, now: Time, out: &mut Out) {
         let chosen = self.unexecuted_batches();
-        let waiting: Vec<Batch> = self.pending.not_among(&chosen).cloned().collect();
+        let mut waiting: Vec<Batch> = self.pending.not_among(&chosen).cloned().collect();
         if self.is_primary() {
             // So that what backups pass on is not ordered a second time.
             for batch in &chosen {
                 let _ = self.remember(batch, now);
             }
+        }
+        if !self.is_primary() && self.fruitless_views() > 0 {
+            // Not all at once to a primary that may not get done what it gets: the rest follows
+            // with what is sent again.
+            waiting.truncate(self.portion(RESENT_BATCHES_MAX));
         }
         let waiting = waiting.into_iter().filter_map(|batch| Proposal::new(batch).ok());
         for proposal in waiting {
@@ -263,7 +271,8 @@ impl Pbft {
             return;
         }
         let to = if self.is_active() { To::One(self.primary) } else { To::Others };
-        for batch in self.pending.older_than(now, self.limits.retransmit_interval) {
+        let most = self.portion(RESENT_BATCHES_MAX);
+        for batch in self.pending.older_than(now, self.limits.retransmit_interval).take(most) {
             if let Ok(proposal) = Proposal::new(batch.clone()) {
                 out.send_immediately(to, Message::Request(proposal));
             }

@@ -151,6 +151,14 @@ impl Pbft {
         }
     }
 
+    /// How many of `most` things to send again at once: half as many with every report and every
+    /// view that brought nothing, for a receiver may have lost the others because there were so
+    /// many. Which are sent first is a matter of order, so that a few always get on.
+    pub(crate) fn portion(&self, most: usize) -> usize {
+        let halvings = (self.timers.fruitless + self.fruitless_views()).min(REPORT_DOUBLINGS_MAX);
+        (most >> halvings).max(1)
+    }
+
     /// Tells the others where we stand; they send what we lack.
     pub(crate) fn report(&mut self, now: Time, out: &mut Out) {
         self.timers.reported = Some(now);
