@@ -13,9 +13,9 @@ use quorate_smr::{Batch, ClientId, Gate, GroupId, ReplicaId, Seed, Slot, Time};
 use super::intake::{Intake, Request};
 use super::plan::Plan;
 
-/// How far the clock of a group's first replica is ahead, so that it stands for election at once
-/// and before all others, in nanoseconds.
-pub(super) const HEAD_START_NS: u64 = 600_000_000_000;
+/// How long ago replicas started by their own clocks, so that none waits for a leader that it may
+/// not have heard yet, in nanoseconds.
+const HEAD_START_NS: u64 = 600_000_000_000;
 
 /// A message as its sender sealed it.
 pub(super) type Sealed<P> =
@@ -116,23 +116,24 @@ impl<P: Protocol> Node<P> {
         self.setup.replica
     }
 
-    const fn head_start(&self) -> u64 {
-        if self.intake.is_some() { HEAD_START_NS } else { 0 }
-    }
-
-    /// What its clock shows.
-    pub(super) const fn local(&self, now_ns: u64) -> Time {
-        Time(now_ns + self.head_start())
+    /// Whether it is the replica that leads its group.
+    pub(super) const fn leads(&self) -> bool {
+        self.intake.is_some()
     }
 
     /// When its next tick is due.
     pub(super) fn deadline_ns(&self) -> Option<u64> {
-        Some(self.protocol.deadline()?.0.saturating_sub(self.head_start()))
+        Some(self.protocol.deadline()?.0.saturating_sub(HEAD_START_NS))
     }
 
     pub(super) fn take_decided(&mut self) -> VecDeque<(Slot, Batch)> {
         std::mem::take(&mut self.decided)
     }
+}
+
+/// What a replica's clock shows.
+pub(super) const fn local(now_ns: u64) -> Time {
+    Time(now_ns + HEAD_START_NS)
 }
 
 /// The session of client number `index`, the same in all groups.

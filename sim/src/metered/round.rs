@@ -11,7 +11,7 @@ use quorate_smr::wire::FRAME_HEADER_BYTES;
 use quorate_smr::{Batch, ClientId, Command, Effects, RequestSeq, Slot, To};
 
 use super::costs::PS_PER_NS;
-use super::node::Item;
+use super::node::{Item, local};
 use super::world::{Event, World};
 
 /// What is served in one round, at most.
@@ -33,16 +33,15 @@ impl<P: Protocol> World<P> {
             let Some(item) = self.hosts[host].inbox.pop_front() else { break };
             self.serve(item, &mut clock_ps)?;
         }
-        let mut touched = std::mem::take(&mut self.hosts[host].touched);
-        for node in touched.drain(..) {
+        // What settling causes is for the next round, so that answers leave early.
+        for node in std::mem::take(&mut self.hosts[host].touched) {
             self.settle(node, &mut clock_ps)?;
         }
         let measured = self.is_measured();
         let place = &mut self.hosts[host];
-        place.touched = touched;
         place.free_at_ps = clock_ps;
         place.busy_ps += if measured { clock_ps - began_ps } else { 0 };
-        place.awaits_round = !place.inbox.is_empty();
+        place.awaits_round = !place.inbox.is_empty() || !place.touched.is_empty();
         if place.awaits_round {
             self.queue.push(clock_ps.div_ceil(PS_PER_NS), Event::Round { host });
         }
@@ -69,7 +68,7 @@ impl<P: Protocol> World<P> {
             }
             Item::Tick { node } => {
                 *clock_ps += costs.other_ps;
-                let now = self.nodes[node].local(*clock_ps / PS_PER_NS);
+                let now = local(*clock_ps / PS_PER_NS);
                 if self.nodes[node].protocol.deadline().is_some_and(|deadline| deadline <= now) {
                     return self.feed(node, Input::Tick, 0, clock_ps);
                 }
@@ -97,7 +96,7 @@ impl<P: Protocol> World<P> {
     ) -> Result<(), String> {
         self.touch(node);
         let place = &mut self.nodes[node];
-        let now = place.local(*clock_ps / PS_PER_NS);
+        let now = local(*clock_ps / PS_PER_NS);
         if let Some(tape) = &mut self.tape {
             tape.heard[node].inputs.push((now, input.clone(), bytes));
         }
@@ -233,7 +232,7 @@ impl<P: Protocol> World<P> {
         answers: &mut Answers,
     ) -> Result<(), String> {
         let place = &mut self.nodes[node];
-        let (leads, group) = (place.intake.is_some(), place.group);
+        let (leads, group) = (place.leads(), place.group);
         let order = &mut self.order[group];
         let all_answer = P::reply_quorum(self.plan.hosts.len()) > 1;
         let mut wrong = None;

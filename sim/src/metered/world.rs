@@ -178,8 +178,12 @@ impl<P: Protocol> World<P> {
         }
     }
 
-    /// Makes sure that a tick comes at the node's deadline.
+    /// Makes sure that a tick comes at the node's deadline. Until those who shall lead do, time
+    /// passes for nobody else.
     pub(super) fn plan_tick(&mut self, node: usize) {
+        if self.phase == Phase::Elections && !self.nodes[node].leads() {
+            return;
+        }
         let Some(deadline_ns) = self.nodes[node].deadline_ns() else { return };
         let at_ns = deadline_ns.max(self.now_ns);
         if at_ns < self.nodes[node].tick_at_ns {
@@ -192,6 +196,7 @@ impl<P: Protocol> World<P> {
         match self.phase {
             Phase::Elections if self.all_lead() => {
                 self.phase = Phase::WarmUp;
+                (0..self.nodes.len()).for_each(|node| self.plan_tick(node));
                 (0..self.clients.len()).for_each(|client| self.ask(client));
                 self.queue.push(self.now_ns + self.plan.warm_up_ns, Event::Begin);
                 return Ok(());
@@ -216,8 +221,11 @@ impl<P: Protocol> World<P> {
     }
 
     fn all_lead(&self) -> bool {
-        let mut leaders = self.nodes.iter().step_by(self.plan.hosts.len());
-        leaders.all(|node| node.protocol.status().role == Role::Leader)
+        self.nodes.iter().all(|node| {
+            let status = node.protocol.status();
+            let first = status.leader == Some(ReplicaId(0));
+            first && (!node.leads() || status.role == Role::Leader)
+        })
     }
 
     fn is_settled(&self) -> bool {
