@@ -11,6 +11,7 @@
 //! | [`experiment`] | what is measured, how it is verified, and the order of repetitions |
 //! | [`stats`] | medians, bootstrap intervals, paired ratios |
 //! | [`contest`] | in each scenario of the queues, our best against the others' best |
+//! | [`latency`] | latencies as HDR histograms, and the logs that keep them |
 //! | [`metric`], [`run`], [`rows`] | samples, their folder, and the rows that follow from them |
 //! | [`report`] | `README.md`, the page and its plots, all from a run folder |
 //! | [`core_loop`] | protocol cores as plain values, for benches |
@@ -23,6 +24,7 @@ pub mod contest;
 pub mod core_loop;
 pub mod error;
 pub mod experiment;
+pub mod latency;
 pub mod machine;
 pub mod metric;
 pub mod report;

@@ -4,6 +4,7 @@
 //! runs/<date>-<commit>/run.json      the circumstances: commit, machine, toolchain, settings
 //!                      samples.csv   one row for each repetition of each cell, nothing left out
 //!                      rows.csv      derived: medians, intervals, ratios (see `rows`)
+//!                      hist/*.hlog   latencies of every scheduled repetition (see `latency`)
 //! ```
 //!
 //! What always holds: a folder appears complete or not at all; what is read back equals what was
@@ -17,6 +18,7 @@ pub use quorate_sim::machine::Machine;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
+use crate::latency::{self, Latencies};
 use crate::metric::Metric;
 use crate::rows;
 
@@ -105,6 +107,8 @@ pub struct Sample {
     pub proof: Proof,
     /// The figures.
     pub values: BTreeMap<Metric, f64>,
+    /// The latencies behind them, where requests followed a schedule.
+    pub latencies: Option<Latencies>,
 }
 
 /// An experiment that was part of the run.
@@ -176,8 +180,9 @@ impl Run {
             return Err(BenchError::corrupt(&path, &reason));
         }
         let path = folder.join("samples.csv");
-        let samples = parse_samples(&read_bounded(&path)?)
+        let mut samples = parse_samples(&read_bounded(&path)?)
             .map_err(|reason| BenchError::corrupt(&path, &reason))?;
+        latency::read_into(folder, &mut samples)?;
         Ok(Self { manifest, samples })
     }
 
@@ -218,6 +223,7 @@ impl Run {
             let path = partial.join(name);
             fs::write(&path, content).map_err(|error| BenchError::file("write", &path, error))?;
         }
+        latency::write(&partial, &self.samples)?;
         fs::rename(&partial, &target).map_err(|error| BenchError::file("write", &target, error))
     }
 }
@@ -240,7 +246,7 @@ fn write_samples(samples: &[Sample]) -> String {
     let header = KEYS.into_iter().chain(Metric::ALL.map(Metric::name));
     csv.write_record(header).expect("writing into memory does not fail");
     for sample in samples {
-        let Sample { cell, repetition, foreign_cpu, repeats, proof, values } = sample;
+        let Sample { cell, repetition, foreign_cpu, repeats, proof, values, latencies: _ } = sample;
         let mut record = vec![
             cell.experiment.clone(),
             cell.system.clone(),
@@ -295,6 +301,7 @@ fn parse_sample(record: &csv::StringRecord, columns: &[Metric]) -> Option<Sample
         repeats: record.get(6)?.parse().ok()?,
         proof: Proof::parse(record.get(7)?)?,
         values,
+        latencies: None,
     })
 }
 

@@ -14,6 +14,7 @@ pub(crate) fn sample(cell: Cell, repetition: u32, values: &[(Metric, f64)]) -> S
         repeats: 0,
         proof: Proof::Verified,
         values: values.iter().copied().collect(),
+        latencies: None,
     }
 }
 

@@ -138,7 +138,7 @@ fn on<P: Protocol, S: StateMachine>(
         Ok(()) => Proof::Verified,
         Err(reason) => Proof::Failed(reason),
     };
-    Outcome { values: measured.values(load), proof }
+    Outcome::new(measured.values(load), proof)
 }
 
 /// Loads a running cluster with a number of commands and returns how long they took.

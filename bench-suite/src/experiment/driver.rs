@@ -84,9 +84,10 @@ fn measure(trial: &mut Trial, repetition: u32, repeats_left: &mut u32) -> Sample
             continue;
         }
         let (cell, values, proof) = (trial.cell.clone(), outcome.values, outcome.proof);
+        let latencies = outcome.latencies;
         // Four digits: the share is known to about a percent.
         let foreign_cpu = (foreign_cpu * 1e4).round() / 1e4;
-        return Sample { cell, repetition, foreign_cpu, repeats, proof, values };
+        return Sample { cell, repetition, foreign_cpu, repeats, proof, values, latencies };
     }
 }
 
@@ -121,7 +122,7 @@ mod tests {
             let measure = move |repetition| {
                 log.borrow_mut().push(format!("{name}{repetition}"));
                 let values = BTreeMap::from([(Metric::Throughput, f64::from(repetition))]);
-                Outcome { values, proof: Proof::Verified }
+                Outcome::new(values, Proof::Verified)
             };
             Trial { cell: Cell::new("test", system, "all", "x"), measure: Box::new(measure) }
         };
