@@ -40,9 +40,10 @@ pub struct Row {
 }
 
 /// What the throughput of a cell is also compared with.
-const COMPARISONS: [(&str, Comparison); 4] = [
+const COMPARISONS: [(&str, Comparison); 5] = [
     ("throughput_vs_default", Comparison::Default),
     ("throughput_vs_none", Comparison::Variant(NONE_VARIANT)),
+    ("throughput_vs_one_group", Comparison::Case("groups-1")),
     ("throughput_vs_floor", Comparison::System(FLOOR_SYSTEM)),
     ("rate_vs_crossbeam", Comparison::System("crossbeam-channel")),
 ];
@@ -52,6 +53,7 @@ enum Comparison {
     Default,
     Variant(&'static str),
     System(&'static str),
+    Case(&'static str),
 }
 
 impl Comparison {
@@ -61,6 +63,7 @@ impl Comparison {
             Self::Default => reference.variant = default.into(),
             Self::Variant(variant) => reference.variant = variant.into(),
             Self::System(system) => reference.system = system.into(),
+            Self::Case(case) => reference.case = case.into(),
         }
         reference
     }

@@ -79,6 +79,7 @@ mod codec;
 mod compressor;
 mod dictionary;
 mod frame;
+mod held;
 mod open;
 mod prefix;
 #[cfg(test)]

@@ -48,11 +48,11 @@ fn figures_in_words_are_those_of_the_samples() {
     assert!(readme.contains(answer), "{readme}");
     assert!(readme.contains("batching: ×6.00 (×6.00 to ×6.00)"), "{readme}");
     // With compression the default reaches 0.8 of itself, with sharding 0.97.
-    let loss = "compression costs throughput: with it the default changes by −20.0 %";
+    let loss = "compression costs throughput: with it the default changes by −20 %";
     assert!(readme.contains(loss), "{readme}");
     // 0.7 × 0.15 over 0.9 × 0.14.
     assert!(readme.contains("| Raft: batching and compression | ×0.833 (×0.833 to ×0.833) |"));
-    let sentence = "by −6.67 % without batching, by −22.2 % with it";
+    let sentence = "by −6.7 % without batching, by −22 % with it";
     assert!(readme.contains(sentence), "{readme}");
 }
 
