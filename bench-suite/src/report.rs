@@ -19,6 +19,7 @@ use crate::run::Run;
 mod canvas;
 mod chart;
 mod figures;
+mod interaction;
 mod queue;
 mod queue_figures;
 mod queue_first;
@@ -74,6 +75,7 @@ impl Report {
             memory_gib => run.manifest.machine.memory_bytes >> 30,
             sections => Serde(&sections),
             headlines => Serde(&headlines),
+            default_words => words::default_in_words(&table),
             missing,
             failed_rows => failed.len(),
             rows => table.rows().len(),
