@@ -48,6 +48,7 @@ pub(crate) fn run() -> Run {
             id: "2026-01-02-0123456".into(),
             started: "2026-01-02 03:04".into(),
             seconds: 100,
+            resumed: Vec::new(),
             commit: "0123456789abcdef0123456789abcdef01234567".into(),
             dirty: false,
             arguments: vec!["--quick".into()],
