@@ -18,7 +18,9 @@ pub mod cluster;
 pub mod driver;
 mod load;
 pub mod queue;
+pub mod sharding;
 pub mod small;
+pub mod stages;
 pub mod system;
 pub mod variant;
 pub mod wan;
@@ -95,11 +97,13 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 6] = [
+pub const EXPERIMENTS: [Experiment; 8] = [
     ablation::EXPERIMENT,
     small::EXPERIMENT,
     small::BATCHING,
     wan::EXPERIMENT,
+    sharding::EXPERIMENT,
+    stages::EXPERIMENT,
     queue::EXPERIMENT,
     queue::MATRIX,
 ];

@@ -21,6 +21,7 @@ mod canvas;
 mod chart;
 mod figures;
 pub mod front;
+mod interaction;
 mod queue;
 mod queue_figures;
 mod queue_first;
@@ -87,6 +88,7 @@ impl Report {
             answers => Serde(&answers::of(run, &table)),
             ideal => Serde(&ideal),
             ideal_table => Serde(&ideal_table),
+            default_words => words::default_in_words(&table),
             missing,
             measured => Serde(&measured),
             failed_rows => failed.len(),
