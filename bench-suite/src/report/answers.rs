@@ -133,6 +133,17 @@ fn number_in(name: &str) -> Option<f64> {
     rest[..end.unwrap_or(rest.len())].trim_end_matches('.').parse().ok()
 }
 
+/// The distinct values, in the order in which they first appear.
+fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for value in values {
+        if !seen.contains(&value) {
+            seen.push(value);
+        }
+    }
+    seen
+}
+
 fn by_median(a: &(Cell, Interval), b: &(Cell, Interval)) -> std::cmp::Ordering {
     a.1.median.total_cmp(&b.1.median)
 }

@@ -1,10 +1,11 @@
 //! What compression buys, and from which bandwidth down.
 
 use crate::experiment::variant::only;
+use crate::report::words::display;
 use crate::run::Cell;
 use crate::stats::{Interval, change};
 
-use super::{Answer, Point, Source, change_with_interval, number_in};
+use super::{Answer, Point, Source, change_with_interval, distinct, number_in};
 
 pub(super) fn answer(source: &Source<'_>) -> Answer {
     Answer {
@@ -43,48 +44,64 @@ fn ablation(source: &Source<'_>) -> Point {
     source.point("ablation", text)
 }
 
-/// The bandwidth below which compressed batches are faster, for each kind of payload.
+/// The bandwidth below which compressed batches are faster, for each kind of payload in the largest
+/// batches.
 fn bandwidth(source: &Source<'_>) -> Point {
-    let figures = source.figures("compression", "throughput");
-    let mut kinds: Vec<(String, String)> = Vec::new();
-    for (cell, _) in &figures {
-        let kind = (cell.system.clone(), kind_of(&cell.case));
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-        }
-    }
-    let of_kind = |(system, kind): &(String, String)| {
+    let mut figures = source.figures("compression", "throughput");
+    let batch = |cell: &Cell| number_in(cell.case.split('/').nth(1).unwrap_or_default());
+    let largest = figures.iter().filter_map(|(cell, _)| batch(cell)).max_by(f64::total_cmp);
+    figures.retain(|(cell, _)| batch(cell) == largest);
+    let kinds = distinct(figures.iter().map(|(cell, _)| kind_of(&cell.case)));
+    let figures = &figures;
+    let of_system = |system: &str, kind: &str| {
         let at = |variant: &str| -> Vec<(f64, Interval)> {
             let wanted = |cell: &Cell| {
-                cell.system == *system && cell.variant == variant && kind_of(&cell.case) == *kind
+                cell.system == system && cell.variant == variant && kind_of(&cell.case) == kind
             };
             let found = figures.iter().filter(|(cell, _)| wanted(cell));
             found.filter_map(|(cell, figure)| Some((megabits(&cell.case)?, *figure))).collect()
         };
-        let gains = gains(&at("off"), &[at("on"), at("adaptive"), at("lz4")]);
-        let words = break_even(&gains)?;
-        Some(format!("{} ({}): {words}", crate::report::words::display(system), kind))
+        break_even(&gains(&at("off"), &at("on")))
+    };
+    let of_kind = |kind: &&str| {
+        let systems = source.each_protocol(|system| of_system(system, kind))?;
+        Some(format!("{kind}: {systems}"))
     };
     let parts: Vec<String> = kinds.iter().filter_map(of_kind).collect();
-    let text = (!parts.is_empty()).then(|| format!("{}.", parts.join("; ")));
+    let text = (!parts.is_empty()).then(|| format!("{}.{}", parts.join("; "), adaptive(figures)));
     source.point("compression", text)
 }
 
-/// The link of a case like `text-64-mbit-100`, in Mbit/s.
+/// What adaptive compression loses at worst against the better of on and off.
+fn adaptive(figures: &[(Cell, Interval)]) -> String {
+    let other = |cell: &Cell, variant: &str| {
+        let twin = Cell { variant: variant.into(), ..cell.clone() };
+        figures.iter().find(|(cell, _)| *cell == twin).map(|(_, figure)| figure.median)
+    };
+    let adaptive = figures.iter().filter(|(cell, _)| cell.variant == "adaptive");
+    let ratios = adaptive.filter_map(|(cell, figure)| {
+        let better = other(cell, "on")?.max(other(cell, "off")?);
+        Some((figure.median / better, cell))
+    });
+    let worst = ratios.min_by(|a, b| a.0.total_cmp(&b.0));
+    worst.map_or_else(String::new, |(ratio, cell)| {
+        let (system, case) = (display(&cell.system), cell.case.replace(['/', '-'], " "));
+        format!(" Adaptive against the better of on and off, at worst: {} ({system}, {case}).", change(ratio))
+    })
+}
+
+/// The link of a case like `json/batch-1024/mbit-100`, in Mbit/s.
 fn megabits(case: &str) -> Option<f64> {
     number_in(&case[case.find("mbit-")?..])
 }
 
-/// The case without its link.
-fn kind_of(case: &str) -> String {
-    let kind = case.split("mbit-").next().unwrap_or(case).trim_end_matches('-');
-    kind.replace('-', " ")
+/// The payload of that case.
+fn kind_of(case: &str) -> &str {
+    case.split('/').next().unwrap_or(case)
 }
 
-/// For each bandwidth how many times faster compressed batches are; the first setting that was
-/// measured counts.
-fn gains(off: &[(f64, Interval)], on: &[Vec<(f64, Interval)>]) -> Vec<(f64, f64)> {
-    let Some(on) = on.iter().find(|figures| !figures.is_empty()) else { return Vec::new() };
+/// For each bandwidth how many times faster compressed batches are.
+fn gains(off: &[(f64, Interval)], on: &[(f64, Interval)]) -> Vec<(f64, f64)> {
     let gain = |(bandwidth, off): &(f64, Interval)| {
         let on = on.iter().find(|(other, _)| other == bandwidth)?;
         Some((*bandwidth, on.1.median / off.median))
@@ -120,9 +137,9 @@ mod tests {
 
     #[test]
     fn the_link_and_the_kind_are_read_from_the_case() {
-        assert_eq!(megabits("text-mbit-100"), Some(100.0));
-        assert_eq!(megabits("text"), None);
-        assert_eq!(kind_of("mixed-text-mbit-100"), "mixed text");
+        assert_eq!(megabits("json/batch-1024/mbit-100"), Some(100.0));
+        assert_eq!(megabits("json/batch-1024"), None);
+        assert_eq!(kind_of("json/batch-1024/mbit-100"), "json");
     }
 
     #[test]

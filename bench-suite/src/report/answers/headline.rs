@@ -10,7 +10,6 @@ use crate::rows::Table;
 use crate::run::{Cell, Run};
 use crate::stats::{Interval, three_digits};
 
-use super::protocols::default_of;
 use super::{PROTOCOLS, Source, by_median, change_with_interval, ratio_with_interval};
 
 /// The row of a protocol's ratio to the best library of its kind.
@@ -50,7 +49,7 @@ pub(crate) fn front(run: &Run, table: &Table) -> Front {
 const MISSING: &str = "not in this run";
 
 fn protocol_row(source: &Source<'_>, system: &str) -> Vec<String> {
-    let (case, default) = (source.first_case("ablation"), default_of(source.table));
+    let (case, default) = (source.first_case("ablation"), source.table.default_variant());
     let ablation =
         |metric: &str| source.figure(["ablation", system, default, case.as_deref()?], metric);
     let small = ["small", system, "batching", "write-16B"];

@@ -1,10 +1,14 @@
 //! How the three protocols differ when all else is equal.
 
+use crate::metric::Metric;
 use crate::report::words::display;
-use crate::rows::Table;
+use crate::run::Cell;
 use crate::stats::{latency, short};
 
-use super::{Answer, PROTOCOLS, Point, Source, with_unit};
+use super::{Answer, PROTOCOLS, Point, Source, distinct, number_in, with_unit};
+
+/// The time without service, in milliseconds.
+const OUTAGE: &str = "outage";
 
 pub(super) fn answer(source: &Source<'_>) -> Answer {
     Answer {
@@ -13,15 +17,9 @@ pub(super) fn answer(source: &Source<'_>) -> Answer {
     }
 }
 
-/// What the ablation of this run calls the default.
-pub(super) fn default_of(table: &Table) -> &'static str {
-    let variants = table.distinct("ablation", |cell| &cell.variant);
-    if variants.iter().any(|variant| variant == "default") { "default" } else { "all" }
-}
-
 /// Throughput, latency, messages, bytes and CPU of the default.
 fn work(source: &Source<'_>) -> Point {
-    let (case, default) = (source.first_case("ablation"), default_of(source.table));
+    let (case, default) = (source.first_case("ablation"), source.table.default_variant());
     let of = |system: &str| {
         let figure =
             |metric: &str| source.figure(["ablation", system, default, case.as_deref()?], metric);
@@ -62,57 +60,56 @@ fn distance(source: &Source<'_>) -> Point {
 
 /// Time without service, median and worst, for each fault.
 fn recovery(source: &Source<'_>) -> Point {
-    let rows = source.table.rows().iter();
-    let of_faults = rows.filter(|row| row.cell.experiment == "faults" && row.proof.is_verified());
-    let times: Vec<_> = of_faults.filter(|row| ["ms", "us"].contains(&row.unit)).collect();
-    let mut metrics: Vec<&str> = Vec::new();
-    for row in &times {
-        if !metrics.contains(&row.metric.as_str()) {
-            metrics.push(&row.metric);
-        }
-    }
-    // The first metric of the experiment is its answer; others explain it.
-    let Some(metric) = metrics.first() else { return source.point("faults", None) };
-    let mut cases: Vec<&str> = Vec::new();
-    for row in times.iter().filter(|row| row.metric == *metric) {
-        if !cases.contains(&row.cell.case.as_str()) {
-            cases.push(&row.cell.case);
-        }
-    }
-    let of_case = |case: &&str| {
-        let of_system = |system: &str| {
-            let row = times.iter().find(|row| {
-                row.metric == *metric && row.cell.case == *case && row.cell.system == system
-            })?;
-            let figure = row.interval?;
-            Some(with_unit(figure, if row.unit == "us" { "µs" } else { row.unit }))
-        };
-        let systems = source.each_protocol(of_system)?;
-        Some(format!("{}: {systems}", case.replace('-', " ")))
+    let figures = source.figures("faults", OUTAGE);
+    let worst = |cell: &Cell| {
+        let outage = Metric::from_name(OUTAGE)?;
+        let of_cell = source.run.samples.iter().filter(|sample| sample.cell == *cell);
+        let times = of_cell.filter_map(|sample| sample.values.get(&outage).copied());
+        times.max_by(f64::total_cmp)
     };
-    let parts: Vec<String> = cases.iter().filter_map(of_case).collect();
+    let of_system = |system: &str, fault: &str| {
+        let wanted = |cell: &Cell| cell.system == system && cell.case == fault;
+        let (cell, figure) = figures.iter().find(|(cell, _)| wanted(cell))?;
+        Some(format!("{} (worst {} ms)", with_unit(*figure, "ms"), short(worst(cell)?)))
+    };
+    let of_fault = |fault: &String| {
+        let systems = source.each_protocol(|system| of_system(system, fault))?;
+        Some(format!("{}: {systems}", fault.replace('-', " ")))
+    };
+    let faults = distinct(figures.iter().map(|(cell, _)| &cell.case));
+    let parts: Vec<String> = faults.into_iter().filter_map(of_fault).collect();
     let text = (!parts.is_empty())
-        .then(|| format!("Time without service after a fault, median: {}.", parts.join("; ")));
+        .then(|| format!("Time without service after a fault: {}.", parts.join("; ")));
     source.point("faults", text)
 }
 
-/// The peak with different cluster sizes.
+/// The peak by cluster size, and the workload that each protocol bears worst.
 fn under_load(source: &Source<'_>) -> Point {
     let figures = source.figures("protocols", "throughput");
     let of = |system: &str| {
-        let of_system: Vec<_> = figures.iter().filter(|(cell, _)| cell.system == system).collect();
-        let best = of_system.iter().max_by(|a, b| super::by_median(a, b))?;
-        let worst = of_system.iter().min_by(|a, b| super::by_median(a, b))?;
+        let peaks = || {
+            let of_system = figures.iter().filter(|(cell, _)| cell.system == system);
+            of_system.filter(|(cell, _)| !cell.case.starts_with("share-"))
+        };
+        let first = peaks().next()?;
+        let sizes: Vec<String> = peaks()
+            .filter(|(cell, _)| cell.case == first.0.case)
+            .map(|(cell, figure)| {
+                let faults = number_in(&cell.variant).unwrap_or_default();
+                format!("{} tolerating {faults}", with_unit(*figure, "commands/s"))
+            })
+            .collect();
+        let worst = peaks()
+            .filter(|(cell, _)| cell.variant == first.0.variant)
+            .min_by(|a, b| super::by_median(a, b))?;
         Some(format!(
-            "from {} ({} {}) to {} ({} {})",
-            with_unit(worst.1, "commands/s"),
-            worst.0.variant.replace('-', " "),
+            "{} ({}; worst workload {}, {})",
+            sizes.join(", "),
+            first.0.case.replace('-', " "),
             worst.0.case.replace('-', " "),
-            with_unit(best.1, "commands/s"),
-            best.0.variant.replace('-', " "),
-            best.0.case.replace('-', " ")
+            with_unit(worst.1, "commands/s"),
         ))
     };
     let text = source.each_protocol(of);
-    source.point("protocols", text.map(|of| format!("Over all workloads and sizes: {of}.")))
+    source.point("protocols", text.map(|of| format!("Peaks: {of}.")))
 }

@@ -1,13 +1,15 @@
 //! What sharding with load balancing buys, and which balancer bears skewed keys.
 
 use crate::experiment::variant::only;
-use crate::report::words::{display, span};
 use crate::run::Cell;
-use crate::stats::{Interval, change, three_digits};
+use crate::stats::{Interval, change};
 
-use super::{Answer, Point, Source, by_median, change_with_interval, number_in, ratio_with_interval};
+use super::{
+    Answer, Point, Source, by_median, change_with_interval, distinct, number_in,
+    ratio_with_interval,
+};
 
-/// Rows whose name says so measure how unequally work is spread; 1 is equal.
+/// The load of the fullest node over the mean; 1 is equal.
 const IMBALANCE: &str = "imbalance";
 
 pub(super) fn answer(source: &Source<'_>) -> Answer {
@@ -40,12 +42,14 @@ fn groups_apart(source: &Source<'_>) -> Point {
     source.point("scale", more_groups(source, "scale"))
 }
 
+/// From the fewest to the most groups, for each layout of threads.
 fn more_groups(source: &Source<'_>, experiment: &str) -> Option<String> {
-    let figures = source.figures(experiment, "throughput");
-    let of = |system: &str| {
+    let mut figures = source.figures(experiment, "throughput");
+    figures.retain(|(cell, _)| cell.case.starts_with("groups-"));
+    let of = |system: &str, variant: &str| {
         let mut of_system: Vec<(f64, Interval)> = figures
             .iter()
-            .filter(|(cell, _)| cell.system == system && cell.case.starts_with("groups-"))
+            .filter(|(cell, _)| cell.system == system && cell.variant == variant)
             .filter_map(|(cell, figure)| Some((number_in(&cell.case)?, *figure)))
             .collect();
         of_system.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -55,47 +59,57 @@ fn more_groups(source: &Source<'_>, experiment: &str) -> Option<String> {
             format!("{gain} from {} to {} groups", first.0, last.0)
         })
     };
-    source.each_protocol(of).map(|gains| format!("{gains}."))
+    let of_variant = |variant: &String| {
+        let gains = source.each_protocol(|system| of(system, variant))?;
+        Some(format!("{}: {gains}", variant.replace('-', " ")))
+    };
+    let variants = distinct(figures.iter().map(|(cell, _)| &cell.variant));
+    let parts: Vec<String> = variants.into_iter().filter_map(of_variant).collect();
+    (!parts.is_empty()).then(|| parts.join("; ") + ".")
 }
 
-/// Which balancer spreads skewed keys best, and worst.
+/// Which balancer spreads skewed keys best, and worst: on the largest number of nodes, for every
+/// distribution of keys.
 fn balancers(source: &Source<'_>) -> Point {
-    let rows = source.table.rows().iter();
-    let spread: Vec<(Cell, Interval)> = rows
-        .filter(|row| row.metric.contains(IMBALANCE) && row.proof.is_verified())
-        .filter_map(|row| Some((row.cell.clone(), row.interval?)))
-        .collect();
-    let mut cases: Vec<&str> = Vec::new();
-    for (cell, _) in &spread {
-        if !cases.contains(&cell.case.as_str()) {
-            cases.push(&cell.case);
-        }
-    }
-    let judged = |case: &str| {
-        let of_case: Vec<_> =
-            spread.iter().filter(|(cell, _)| cell.case == case).cloned().collect();
-        let best = of_case.iter().min_by(|a, b| by_median(a, b))?;
-        let worst = of_case.iter().max_by(|a, b| by_median(a, b))?;
+    let mut spread = source.figures("sharding", IMBALANCE);
+    let most = spread.iter().filter_map(|(cell, _)| number_in(&cell.case)).max_by(f64::total_cmp);
+    spread.retain(|(cell, _)| number_in(&cell.case) == most);
+    let judged = |skew: &String| {
+        let of_skew = || spread.iter().filter(|(cell, _)| cell.variant == *skew);
+        let (best, worst) = (of_skew().min_by(|a, b| by_median(a, b))?, of_skew().max_by(|a, b| by_median(a, b))?);
         (best.0 != worst.0).then(|| {
             format!(
-                "{}: {} spreads best, {} times the mean on the fullest, {} worst, {}",
-                case.replace('-', " "),
-                name_of(&of_case, &best.0),
+                "{skew} keys: {} {}, worst {} {}",
+                best.0.system,
                 ratio_with_interval(best.1),
-                name_of(&of_case, &worst.0),
+                worst.0.system,
                 ratio_with_interval(worst.1)
             )
         })
     };
-    let parts: Vec<String> = cases.iter().filter_map(|case| judged(case)).collect();
-    let means: Vec<f64> = spread.iter().map(|(_, figure)| figure.median).collect();
-    let text = span(&means, three_digits).filter(|_| !parts.is_empty());
-    let text = text.map(|span| format!("{}; over all of them {span}.", parts.join("; ")));
+    let skews = distinct(spread.iter().map(|(cell, _)| &cell.variant));
+    let parts: Vec<String> = skews.into_iter().filter_map(judged).collect();
+    let keyed = keyed(&spread);
+    let text = most.filter(|_| !parts.is_empty()).map(|nodes| {
+        format!("Load of the fullest of {nodes} nodes over the mean, best and worst balancer: {}.{keyed}", parts.join("; "))
+    });
     source.point("sharding", text)
 }
 
-/// The balancer: whichever field tells the cells apart.
-fn name_of(cells: &[(Cell, Interval)], cell: &Cell) -> String {
-    let one_variant = cells.iter().all(|(other, _)| other.variant == cell.variant);
-    if one_variant { display(&cell.system) } else { cell.variant.replace('-', " ") }
+/// The best among those that send equal keys to equal nodes, under the strongest skew.
+fn keyed(spread: &[(Cell, Interval)]) -> String {
+    let homeless = ["round robin", "least outstanding", "power of two"];
+    let zipf = |cell: &Cell| cell.variant.strip_prefix("zipf-").and_then(|s| s.parse::<f64>().ok());
+    let strongest = spread.iter().filter_map(|(cell, _)| zipf(cell)).max_by(f64::total_cmp);
+    let keyed = spread.iter().filter(|(cell, _)| {
+        strongest.is_some() && zipf(cell) == strongest && !homeless.contains(&cell.system.as_str())
+    });
+    keyed.min_by(|a, b| by_median(a, b)).map_or_else(String::new, |(cell, figure)| {
+        format!(
+            " Where equal keys must meet at one node, {} does best under {}: {}.",
+            cell.system,
+            cell.variant,
+            ratio_with_interval(*figure)
+        )
+    })
 }

@@ -76,21 +76,52 @@ fn an_empty_run_leaves_every_question_open() {
 #[test]
 fn the_break_even_of_compression_is_found_by_payload() {
     let figures = [
-        ("raft", "off", "text-mbit-10", 1.0),
-        ("raft", "on", "text-mbit-10", 3.0),
-        ("raft", "off", "text-mbit-1000", 10.0),
-        ("raft", "on", "text-mbit-1000", 9.0),
+        ("raft", "off", "json/batch-64/mbit-10", 1.0),
+        ("raft", "on", "json/batch-64/mbit-10", 3.0),
+        ("raft", "adaptive", "json/batch-64/mbit-10", 2.7),
+        ("raft", "off", "json/batch-64/mbit-1000", 10.0),
+        ("raft", "on", "json/batch-64/mbit-1000", 9.0),
     ];
     let answers = answers(&with("compression", Metric::Throughput, &figures));
     let words = text(&answers, "compression buy", "compression");
-    assert!(words.contains("Raft (text): it pays up to 10 Mbit/s (×3.00 at 10)"), "{words}");
+    assert!(words.contains("json: Raft it pays up to 10 Mbit/s (×3.00 at 10)"), "{words}");
+    assert!(words.contains("at worst: −10 % (Raft, json batch 64 mbit 10)"), "{words}");
 }
 
 #[test]
 fn more_groups_are_compared_with_the_fewest() {
-    let figures = [("raft", "all", "groups-1", 2.0), ("raft", "all", "groups-4", 5.0)];
+    let figures = [("raft", "one-thread", "groups-1", 2.0), ("raft", "one-thread", "groups-4", 5.0)];
     let answers = answers(&with("sharding", Metric::Throughput, &figures));
-    assert_eq!(text(&answers, "sharding", "sharding"), "Raft ×2.50 from 1 to 4 groups.");
+    let words = text(&answers, "sharding", "sharding");
+    assert_eq!(words, "one thread: Raft ×2.50 from 1 to 4 groups.");
+}
+
+#[test]
+fn the_best_balancer_under_skew_is_named_with_its_load_and_the_worst_too() {
+    let figures = [
+        ("round robin", "zipf-1.2", "balance-16", 1.0),
+        ("bounded loads", "zipf-1.2", "balance-16", 1.25),
+        ("modulo", "zipf-1.2", "balance-16", 4.0),
+        ("modulo", "zipf-1.2", "balance-4", 9.0),
+    ];
+    let answers = answers(&with("sharding", Metric::Imbalance, &figures));
+    let answer = answers.iter().find(|one| one.question.contains("sharding")).unwrap();
+    let words = &answer.points[2].text;
+    assert!(words.contains("zipf-1.2 keys: round robin 1.00"), "{words}");
+    assert!(words.contains("worst modulo 4.00"), "{words}");
+    assert!(words.contains("bounded loads does best under zipf-1.2: 1.25"), "{words}");
+}
+
+#[test]
+fn the_knee_of_the_window_is_the_first_depth_near_the_best() {
+    let figures = [
+        ("raft", "rtt-100us", "window-1", 1.0),
+        ("raft", "rtt-100us", "window-4", 3.9),
+        ("raft", "rtt-100us", "window-16", 4.0),
+    ];
+    let answers = answers(&with("pipelining", Metric::Throughput, &figures));
+    let words = text(&answers, "batching", "pipelining");
+    assert!(words.contains("round trip 100us: Raft 4 (×3.90)"), "{words}");
 }
 
 #[test]
