@@ -279,3 +279,41 @@ fn an_old_new_view_does_not_bring_an_old_view_back() {
     assert!(views(&pump).iter().zip(before).all(|(now, before)| *now >= before));
     assert_eq!(pump.replica(R3).status().role, Role::Follower);
 }
+
+#[test]
+fn one_that_is_ahead_gets_the_votes_that_it_needs_to_help_those_behind() {
+    // Replica 1 committed a slot that the others must commit again in the next view, in which one
+    // replica is gone: they need its vote.
+    let mut pump = pump();
+    pump.propose(R0, &[b"ahead"]);
+    for _ in 0..200 {
+        pump.lose_where(|it| matches!(it.sealed.wire, Wire::Commit { .. }) && it.to != R1);
+        if !pump.deliver_one() {
+            break;
+        }
+    }
+    assert_eq!([R1, R2, R3].map(|id| pump.payloads(id).len()), [1, 0, 0]);
+    pump.isolate(R0);
+    pump.propose(R2, &[b"next"]);
+    pump.propose(R3, &[b"next"]);
+    // All that reaches replica 1 when the view begins is lost: it never hears these prepares again
+    // unless the others repeat them although it says that it committed the slot.
+    let mut lost = 0;
+    for _ in 0..LONG.as_millis() {
+        while !pump.in_flight().is_empty() {
+            let is_prepare = |wire: &Wire| matches!(wire, Wire::Prepare { .. });
+            let before = pump.in_flight().len();
+            if lost < 2 {
+                pump.lose_where(|it| it.to == R1 && is_prepare(&it.sealed.wire));
+            }
+            lost += before - pump.in_flight().len();
+            pump.deliver_one();
+        }
+        pump.advance(Duration::from_millis(1));
+    }
+    assert!(lost >= 2, "nothing was lost");
+    for id in [R1, R2, R3] {
+        assert!(pump.payloads(id).len() >= 2, "{id}: {:?}", pump.statuses());
+    }
+    pump.assert_agreement();
+}
