@@ -304,7 +304,7 @@ fn watched<P: Inspect + Protocol>(fault: Fault, repetition: u32) -> Step<Outcome
     } else {
         Proof::Verified
     };
-    Ok(Outcome { values, proof })
+    Ok(Outcome { values, latencies: None, proof })
 }
 
 /// The longest time within `from..end` in which nobody was answered.
