@@ -16,6 +16,7 @@ use crate::run::{Cell, Proof};
 pub mod ablation;
 pub mod cluster;
 pub mod driver;
+pub mod faults;
 mod load;
 pub mod queue;
 pub mod sharding;
@@ -97,11 +98,12 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 8] = [
+pub const EXPERIMENTS: [Experiment; 9] = [
     ablation::EXPERIMENT,
     small::EXPERIMENT,
     small::BATCHING,
     wan::EXPERIMENT,
+    faults::EXPERIMENT,
     sharding::EXPERIMENT,
     stages::EXPERIMENT,
     queue::EXPERIMENT,

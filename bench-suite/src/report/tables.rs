@@ -6,7 +6,7 @@ use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
-use crate::report::{interaction, queue};
+use crate::report::{faults, interaction, queue};
 use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
 use crate::stats::{change, short, three_digits};
@@ -32,6 +32,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "batching" => vec![batching(table)],
         "queue" | "queue-matrix" => queue::tables(experiment, table),
         "wan" => vec![wan(table)],
+        "faults" => faults::tables(table),
         _ => vec![plain(experiment, table)],
     }
 }
@@ -39,7 +40,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
 /// What the terminal shows: the columns that matter most.
 pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     let mut views = Vec::new();
-    for experiment in ["ablation", "small", "batching", "wan", "queue", "queue-matrix"] {
+    for experiment in ["ablation", "small", "batching", "wan", "faults", "queue", "queue-matrix"] {
         let mut of_experiment = match experiment {
             "queue" | "queue-matrix" => queue::summary(experiment, table),
             _ => of(experiment, table),
