@@ -80,7 +80,10 @@ impl Baselines {
     #[must_use]
     pub fn mismatch(&self) -> Option<String> {
         let here = Self::here(BTreeMap::new());
-        let what = [("compiler", &self.toolchain, &here.toolchain), ("target", &self.target, &here.target)];
+        let what = [
+            ("compiler", &self.toolchain, &here.toolchain),
+            ("target", &self.target, &here.target),
+        ];
         let (name, theirs, ours) = what.into_iter().find(|(_, theirs, ours)| theirs != ours)?;
         Some(format!("the baselines are of the {name} {theirs}, this is {ours}"))
     }
@@ -136,7 +139,9 @@ pub fn judge(
             (None, _) => Verdict::New,
             (_, None) => Verdict::Gone,
             (Some(baseline), Some(count)) if count > baseline * (1.0 + tolerance) => Verdict::Worse,
-            (Some(baseline), Some(count)) if count < baseline * (1.0 - tolerance) => Verdict::Better,
+            (Some(baseline), Some(count)) if count < baseline * (1.0 - tolerance) => {
+                Verdict::Better
+            }
             _ => Verdict::Same,
         };
         Judged { path: path.clone(), baseline, count, verdict }
@@ -168,7 +173,9 @@ pub fn count(program: &Path, path: &paths::HotPath) -> Result<f64, BenchError> {
 
 /// Instructions of a whole run with so many operations.
 fn total(program: &Path, path: &str, operations: u64) -> Result<u64, BenchError> {
-    let failed = |reason: &dyn ToString| BenchError::setup(format!("valgrind on {path}"), &reason.to_string());
+    let failed = |reason: &dyn ToString| {
+        BenchError::setup(format!("valgrind on {path}"), &reason.to_string())
+    };
     let output = Command::new("valgrind")
         .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
         .arg(program)

@@ -13,8 +13,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What a browser may be called.
-const NAMES: [&str; 6] =
-    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless_shell"];
+const NAMES: [&str; 6] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "headless_shell",
+];
 /// A phone, and a desktop, in CSS pixels.
 const WIDTHS: [u32; 2] = [400, 1240];
 const SCHEMES: [&str; 2] = ["light", "dark"];
@@ -27,7 +33,7 @@ const CONTRAST_MIN: f64 = 4.5;
 const LISTENER: &str = "<script>window.faults=[];addEventListener('error',e=>faults.push(String(e.message||e.target.outerHTML||e.type)),true);addEventListener('unhandledrejection',e=>faults.push(String(e.reason)))</script>";
 
 /// Reports to the page around it.
-const PROBE: &str = r#"<script>addEventListener('load',()=>{
+const PROBE: &str = r##"<script>addEventListener('load',()=>{
 const root=document.documentElement,room=root.clientWidth;
 const figures=[...document.querySelectorAll('figure')].map(f=>{
   const plots=[...f.querySelectorAll('svg')].map(s=>{
@@ -47,7 +53,7 @@ const contrast=e=>{const l=light(getComputedStyle(e).color);return (Math.max(l,p
 const texts=[...document.querySelectorAll('p,li,td,th,figcaption,h1,h2,h3,.faint,summary,a')];
 const found={errors:window.faults,figures,wide,dead,scroll:root.scrollWidth,room,page,contrast:Math.min(...texts.map(contrast)),sections:document.querySelectorAll('section').length};
 parent.postMessage(JSON.stringify(found).replace(/[<>&]/g,' '),'*');
-})</script>"#;
+})</script>"##;
 
 fn browser() -> Option<PathBuf> {
     let named = std::env::var_os("CHROME").map(PathBuf::from);
@@ -58,7 +64,9 @@ fn browser() -> Option<PathBuf> {
     let found = named.or(in_path);
     if found.is_none() {
         let line = "*".repeat(78);
-        eprintln!("{line}\n*** SKIPPED: the page was NOT checked: no Chromium or Chrome; set CHROME\n{line}");
+        eprintln!(
+            "{line}\n*** SKIPPED: the page was NOT checked: no Chromium or Chrome; set CHROME\n{line}"
+        );
     }
     found
 }
@@ -107,7 +115,8 @@ impl Stage {
     /// What the probe found.
     fn look(&self, scheme: &str, width: u32) -> Value {
         let dom = self.call(&["--dump-dom", &self.frame(scheme, width, 900)]);
-        let found = dom.split_once("<pre id=\"found\">").and_then(|(_, rest)| rest.split_once("</pre>"));
+        let found =
+            dom.split_once("<pre id=\"found\">").and_then(|(_, rest)| rest.split_once("</pre>"));
         let (found, _) = found.unwrap_or_else(|| panic!("the probe did not report: {dom}"));
         let found = found.replace("&nbsp;", " ");
         serde_json::from_str(&found).unwrap_or_else(|error| panic!("{error}: {found}"))
@@ -127,7 +136,8 @@ impl Stage {
 fn complaints(found: &Value) -> Vec<String> {
     let list = |name: &str| found[name].as_array().cloned().unwrap_or_default();
     let number = |value: &Value| value.as_f64().unwrap_or(0.0);
-    let mut wrong: Vec<String> = list("errors").iter().map(|error| format!("error: {error}")).collect();
+    let mut wrong: Vec<String> =
+        list("errors").iter().map(|error| format!("error: {error}")).collect();
     wrong.extend(list("dead").iter().map(|link| format!("a link to nothing: {link}")));
     if number(&found["scroll"]) > number(&found["room"]) {
         wrong.push(format!("scrolls sideways: {:?}", list("wide")));
@@ -183,9 +193,12 @@ fn the_published_page_is_whole_on_a_phone_and_a_desktop_in_light_and_dark() {
 #[test]
 fn a_broken_page_is_found_out() {
     let plot = "<svg viewBox=\"0 0 400 300\" aria-label=\"a plot\"><path d=\"M0 0L9 9\"/><rect width=\"9\" height=\"9\"/><circle r=\"5\"/><text style=\"font-size:13px\">x</text></svg>";
-    let figure = |svg: &str| format!("<figure><h3>Title</h3><figcaption>Words</figcaption>{svg}</figure>");
+    let figure =
+        |svg: &str| format!("<figure><h3>Title</h3><figcaption>Words</figcaption>{svg}</figure>");
     let page = |body: &str| {
-        format!("<!doctype html><html><head></head><body style=\"background:#fff;color:#000\">{body}</body></html>")
+        format!(
+            "<!doctype html><html><head></head><body style=\"background:#fff;color:#000\">{body}</body></html>"
+        )
     };
     let defects = [
         (String::new(), ""),

@@ -116,7 +116,8 @@ fn table(judged: &[Judged]) -> String {
             Verdict::Gone => "NO LONGER COUNTED",
         };
         let change = change.map_or_else(|| "–".to_owned(), |change| format!("{change:+.1} %"));
-        let row = [one.path.clone(), number(one.baseline), number(one.count), change, verdict.into()];
+        let row =
+            [one.path.clone(), number(one.baseline), number(one.count), change, verdict.into()];
         grid.add_row(row);
     }
     format!("Instructions for each operation\n{grid}\n")

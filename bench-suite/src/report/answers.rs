@@ -104,12 +104,8 @@ impl Source<'_> {
 
 /// `+34 % (+30 % to +40 %)`, in brackets where nothing may have changed.
 fn change_with_interval(ratio: Interval) -> String {
-    let text = format!(
-        "{} ({} to {})",
-        change(ratio.median),
-        change(ratio.low),
-        change(ratio.high)
-    );
+    let text =
+        format!("{} ({} to {})", change(ratio.median), change(ratio.low), change(ratio.high));
     if ratio.may_be(1.0) { format!("[{text}]") } else { text }
 }
 

@@ -86,7 +86,14 @@ fn sizes(source: &Source<'_>) -> Point {
         ))
     };
     let text = source.each_protocol(of);
-    source.point("batching", text.map(|of| format!("The smallest batch within a tenth of the best, against one command a batch: {of}.")))
+    source.point(
+        "batching",
+        text.map(|of| {
+            format!(
+                "The smallest batch within a tenth of the best, against one command a batch: {of}."
+            )
+        }),
+    )
 }
 
 /// What adaptive batches cost at the lowest load, against one command at a time.
@@ -104,9 +111,8 @@ fn policies(source: &Source<'_>) -> Point {
         figures.iter().find(|(cell, _)| wanted(cell)).map(|(_, figure)| *figure)
     };
     let of = |system: &str| {
-        let p99 = at(&high, system).map_or_else(String::new, |ratio| {
-            format!(", p99 {}", change_with_interval(ratio))
-        });
+        let p99 = at(&high, system)
+            .map_or_else(String::new, |ratio| format!(", p99 {}", change_with_interval(ratio)));
         Some(format!("{} at the median{p99}", change_with_interval(at(&median, system)?)))
     };
     let text = source.each_protocol(of).zip(lowest).map(|(of, share)| {
@@ -141,7 +147,8 @@ fn stages(source: &Source<'_>) -> Point {
 fn depth(source: &Source<'_>) -> Point {
     let figures = source.figures("pipelining", "throughput");
     let knee = |system: &str, distance: &str| {
-        let depths = figures.iter().filter(|(cell, _)| cell.system == system && cell.variant == distance);
+        let depths =
+            figures.iter().filter(|(cell, _)| cell.system == system && cell.variant == distance);
         let mut depths: Vec<(f64, f64)> = depths
             .filter_map(|(cell, figure)| Some((number_in(&cell.case)?, figure.median)))
             .collect();

@@ -86,7 +86,10 @@ fn adaptive(figures: &[(Cell, Interval)]) -> String {
     let worst = ratios.min_by(|a, b| a.0.total_cmp(&b.0));
     worst.map_or_else(String::new, |(ratio, cell)| {
         let (system, case) = (display(&cell.system), cell.case.replace(['/', '-'], " "));
-        format!(" Adaptive against the better of on and off, at worst: {} ({system}, {case}).", change(ratio))
+        format!(
+            " Adaptive against the better of on and off, at worst: {} ({system}, {case}).",
+            change(ratio)
+        )
     })
 }
 
@@ -118,7 +121,11 @@ fn break_even(gains: &[(f64, f64)]) -> Option<String> {
     Some(match pays {
         None => format!("it pays on no link from {} Mbit/s up", slowest.0),
         Some(place) if place + 1 == gains.len() => {
-            format!("it pays on every link up to {} Mbit/s ({} there)", fastest.0, change(fastest.1))
+            format!(
+                "it pays on every link up to {} Mbit/s ({} there)",
+                fastest.0,
+                change(fastest.1)
+            )
         }
         Some(place) => format!(
             "it pays up to {} Mbit/s ({} at {}) and no longer at {} ({})",

@@ -116,7 +116,8 @@ fn round_trips(table: &Table) -> Vec<Share> {
     let mut shares = Vec::new();
     for row in table.rows() {
         let far = row.cell.experiment == "wan" && row.metric == "latency_p50";
-        let (true, true) = (far && row.cell.case.starts_with("rtt-"), row.proof.is_verified()) else {
+        let (true, true) = (far && row.cell.case.starts_with("rtt-"), row.proof.is_verified())
+        else {
             continue;
         };
         let (Some(round_trip), Some(figure)) = (number_in(&row.cell.case), row.interval) else {
@@ -134,7 +135,9 @@ fn round_trips(table: &Table) -> Vec<Share> {
         shares.push(Share {
             label: format!("{} far apart, {round_trip} ms (virtual)", display(&row.cell.system)),
             share,
-            formula: format!("{trips} × {round_trip} ms round trip + {CLIENT_MS} ms to the client and back"),
+            formula: format!(
+                "{trips} × {round_trip} ms round trip + {CLIENT_MS} ms to the client and back"
+            ),
             is_virtual: true,
         });
     }

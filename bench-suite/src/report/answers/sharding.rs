@@ -76,7 +76,8 @@ fn balancers(source: &Source<'_>) -> Point {
     spread.retain(|(cell, _)| number_in(&cell.case) == most);
     let judged = |skew: &String| {
         let of_skew = || spread.iter().filter(|(cell, _)| cell.variant == *skew);
-        let (best, worst) = (of_skew().min_by(|a, b| by_median(a, b))?, of_skew().max_by(|a, b| by_median(a, b))?);
+        let (best, worst) =
+            (of_skew().min_by(|a, b| by_median(a, b))?, of_skew().max_by(|a, b| by_median(a, b))?);
         (best.0 != worst.0).then(|| {
             format!(
                 "{skew} keys: {} {}, worst {} {}",

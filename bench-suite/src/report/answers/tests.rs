@@ -90,7 +90,8 @@ fn the_break_even_of_compression_is_found_by_payload() {
 
 #[test]
 fn more_groups_are_compared_with_the_fewest() {
-    let figures = [("raft", "one-thread", "groups-1", 2.0), ("raft", "one-thread", "groups-4", 5.0)];
+    let figures =
+        [("raft", "one-thread", "groups-1", 2.0), ("raft", "one-thread", "groups-4", 5.0)];
     let answers = answers(&with("sharding", Metric::Throughput, &figures));
     let words = text(&answers, "sharding", "sharding");
     assert_eq!(words, "one thread: Raft ×2.50 from 1 to 4 groups.");
