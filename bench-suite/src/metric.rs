@@ -62,11 +62,15 @@ pub enum Metric {
     NodesAbove110,
     /// Nodes with more than 150 % of it.
     NodesAbove150,
+    /// Raw bytes of batches over their bytes as sent.
+    CompressionRatio,
+    /// The share of the time in which the leader's host was busy (virtual time).
+    LeaderBusy,
 }
 
 impl Metric {
     /// All metrics in the order of columns.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Throughput,
         Self::LatencyP50,
         Self::LatencyP99,
@@ -95,6 +99,8 @@ impl Metric {
         Self::NodesNear,
         Self::NodesAbove110,
         Self::NodesAbove150,
+        Self::CompressionRatio,
+        Self::LeaderBusy,
     ];
 
     /// The name in files.
@@ -129,6 +135,8 @@ impl Metric {
             Self::NodesNear => "nodes_near",
             Self::NodesAbove110 => "nodes_above_110",
             Self::NodesAbove150 => "nodes_above_150",
+            Self::CompressionRatio => "compression_ratio",
+            Self::LeaderBusy => "leader_busy",
         }
     }
 
@@ -152,6 +160,8 @@ impl Metric {
             Self::Sustained => "% of capacity",
             Self::ServiceP50 | Self::ServiceP99 => "service times",
             Self::NodesBelow50 | Self::NodesBelow90 | Self::NodesNear | Self::NodesAbove110 | Self::NodesAbove150 => "% of nodes",
+            Self::CompressionRatio => "raw/sent",
+            Self::LeaderBusy => "share",
         }
     }
 

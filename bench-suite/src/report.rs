@@ -20,6 +20,7 @@ mod canvas;
 mod chart;
 mod figures;
 mod interaction;
+mod pipelining;
 pub mod front;
 mod queue;
 mod queue_figures;
