@@ -56,10 +56,8 @@ impl Identity {
     pub fn here(quick: bool, experiments: Vec<String>, repetitions: Option<u32>) -> Self {
         let (commit, dirty) = machine::commit();
         let program = std::env::current_exe().and_then(fs::read);
-        let program = program.map_or_else(
-            |_| "unknown".to_owned(),
-            |bytes| format!("{:016x}", fnv_1a(&bytes)),
-        );
+        let program = program
+            .map_or_else(|_| "unknown".to_owned(), |bytes| format!("{:016x}", fnv_1a(&bytes)));
         let (machine, toolchain) = (machine::describe(), machine::toolchain());
         Self { commit, dirty, program, quick, experiments, repetitions, machine, toolchain }
     }
@@ -326,7 +324,8 @@ impl Partial {
     /// Writes all samples again, into a file that takes the other's place as a whole.
     fn rewrite(&mut self) -> Result<(), BenchError> {
         let (path, next) = (self.folder.join(SAMPLES), self.folder.join("samples.next"));
-        self.file = File::create(&next).map_err(|error| BenchError::file("create", &next, error))?;
+        self.file =
+            File::create(&next).map_err(|error| BenchError::file("create", &next, error))?;
         self.lock()?;
         self.write(&run::write_samples(&self.samples))?;
         fs::rename(&next, &path).map_err(|error| BenchError::file("write", &path, error))

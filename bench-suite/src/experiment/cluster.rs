@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quorate_runtime::{Client, Cluster, ClusterConfig, ClusterReport, ClusterStatus, Layout, NodeReport, report::WorkerReport};
+use quorate_runtime::{
+    Client, Cluster, ClusterConfig, ClusterReport, ClusterStatus, Layout, NodeReport,
+    report::WorkerReport,
+};
 use quorate_sim::lincheck::{
     KvCall, KvOperation, KvReturn, KvVerdict, Limits, Operation as Recorded, check_kv,
 };

@@ -63,8 +63,9 @@ pub fn of(system: System, replicas: usize) -> Result<Costs, BenchError> {
     let costs = match system {
         System::Paxos => measure::<Paxos>(&paxos(1), replicas),
         System::Raft => measure::<Raft>(&raft(1), replicas),
-        System::Pbft => measure::<Pbft>(&pbft(1, 1), replicas)
-            .map(|costs| Costs { opened_before: 1, ..costs }),
+        System::Pbft => {
+            measure::<Pbft>(&pbft(1, 1), replicas).map(|costs| Costs { opened_before: 1, ..costs })
+        }
         System::Direct => Ok(Costs::FREE),
     };
     let failed = |reason| BenchError::Setup {
@@ -93,14 +94,35 @@ pub fn setting(system: System, replicas: usize, costs: &Costs) -> (String, Strin
     (format!("CPU costs, {}, {replicas} replicas", system.name()), figures)
 }
 
-/// What compressing and opening batches of these payloads costs for each byte: `(compress,
-/// decompress)` in picoseconds.
+/// What compressing and opening a byte costs, in picoseconds.
+pub type Codec = (u64, u64);
+
+/// What was measured so far in this process, by kind of payload and bytes of a batch.
+static CODECS: Mutex<BTreeMap<(String, usize), Codec>> = Mutex::new(BTreeMap::new());
+
+/// The costs of the codec on batches of `batch_bytes` with `payloads`, which are of this `kind`;
+/// measured once in a process.
 #[must_use]
-pub fn codec(payloads: &[Bytes], batch_bytes: usize) -> (u64, u64) {
+pub fn codec(kind: &str, payloads: &[Bytes], batch_bytes: usize) -> Codec {
+    let mut measured = CODECS.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = (kind.to_owned(), batch_bytes);
+    *measured.entry(place).or_insert_with(|| time_codec(payloads, batch_bytes))
+}
+
+/// A codec's costs as they are kept in a run's settings: name and value.
+#[must_use]
+pub fn codec_setting(kind: &str, batch_bytes: usize, codec: Codec) -> (String, String) {
+    let (compress, decompress) = codec;
+    let name = format!("codec, {kind}, batches of {batch_bytes} bytes");
+    (name, format!("compress {compress} ps/byte, open {decompress} ps/byte"))
+}
+
+fn time_codec(payloads: &[Bytes], batch_bytes: usize) -> Codec {
     let mut body = Vec::new();
-    let mut next = payloads.iter().cycle();
-    while body.len() < batch_bytes {
-        let Some(payload) = next.next() else { return (0, 0) };
+    for payload in payloads.iter().cycle() {
+        if body.len() >= batch_bytes {
+            break;
+        }
         body.extend_from_slice(&[0; quorate_smr::batch::COMMAND_HEADER_BYTES]);
         body.extend_from_slice(payload);
     }
@@ -114,7 +136,7 @@ pub fn codec(payloads: &[Bytes], batch_bytes: usize) -> (u64, u64) {
         opened.clear();
         decompress_into(&frame, body.len(), &mut opened).expect("an honest frame opens");
     });
-    let per_byte = |ns: f64| (ns * 1e3 / body.len() as f64).round() as u64;
+    let per_byte = |ns: f64| ps(ns / body.len().max(1) as f64);
     (per_byte(compress_ns), per_byte(decompress_ns))
 }
 
