@@ -80,9 +80,18 @@ pub fn check(folder: &Path) -> Result<Verdict, BenchError> {
     Ok(Verdict { files, published: None })
 }
 
-/// The run that the report below `results` names; `None` without a report.
+/// The run that the report below `results` names, in its `README.md` or else in its data; `None`
+/// without a report.
 #[must_use]
 pub fn published_run(results: &Path) -> Option<String> {
+    named_by_readme(results).or_else(|| {
+        let data = read_bounded(&results.join("report").join("data.json")).ok()?;
+        let data: serde_json::Value = serde_json::from_str(&data).ok()?;
+        Some(data["run"].as_str()?.to_owned())
+    })
+}
+
+fn named_by_readme(results: &Path) -> Option<String> {
     let readme = read_bounded(&results.join("README.md")).ok()?;
     let (_, behind) = readme.split_once(report::GENERATED_FROM)?;
     let end = behind.find(|letter: char| letter.is_whitespace() || letter == '.')?;
