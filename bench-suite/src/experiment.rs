@@ -17,11 +17,14 @@ pub mod ablation;
 pub mod cluster;
 pub mod compression;
 pub mod driver;
+pub mod faults;
 mod load;
 pub mod pipelining;
 pub mod queue;
-pub mod simulated;
+pub mod regions;
+pub mod scale;
 pub mod sharding;
+pub mod simulated;
 pub mod small;
 pub mod stages;
 pub mod system;
@@ -100,13 +103,15 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 10] = [
+pub const EXPERIMENTS: [Experiment; 12] = [
     ablation::EXPERIMENT,
     small::EXPERIMENT,
     small::BATCHING,
     pipelining::EXPERIMENT,
     compression::EXPERIMENT,
     wan::EXPERIMENT,
+    scale::EXPERIMENT,
+    faults::EXPERIMENT,
     sharding::EXPERIMENT,
     stages::EXPERIMENT,
     queue::EXPERIMENT,

@@ -18,14 +18,17 @@ use crate::run::{Run, read_bounded};
 
 mod canvas;
 mod chart;
+mod compression;
+mod faults;
 mod figures;
 pub mod front;
-mod compression;
 mod interaction;
 mod pipelining;
 mod queue;
 mod queue_figures;
 mod queue_first;
+mod regions;
+mod scale;
 mod tables;
 mod words;
 

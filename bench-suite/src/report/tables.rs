@@ -6,7 +6,7 @@ use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
-use crate::report::{compression, interaction, pipelining, queue};
+use crate::report::{compression, faults, interaction, pipelining, queue, regions, scale};
 use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
 use crate::stats::{change, short, three_digits};
@@ -33,7 +33,9 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "queue" | "queue-matrix" => queue::tables(experiment, table),
         "compression" => compression::tables(table),
         "pipelining" => pipelining::tables(table),
-        "wan" => vec![wan(table)],
+        "scale" => scale::tables(table),
+        "wan" => std::iter::once(wan(table)).chain(regions::tables(table)).collect(),
+        "faults" => faults::tables(table),
         _ => vec![plain(experiment, table)],
     }
 }
@@ -41,7 +43,18 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
 /// What the terminal shows: the columns that matter most.
 pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     let mut views = Vec::new();
-    for experiment in ["ablation", "small", "batching", "pipelining", "compression", "wan", "queue", "queue-matrix"] {
+    for experiment in [
+        "ablation",
+        "small",
+        "batching",
+        "pipelining",
+        "compression",
+        "wan",
+        "scale",
+        "faults",
+        "queue",
+        "queue-matrix",
+    ] {
         let mut of_experiment = match experiment {
             "queue" | "queue-matrix" => queue::summary(experiment, table),
             _ => of(experiment, table),
@@ -224,7 +237,8 @@ fn batching(table: &Table) -> TableView {
 
 fn wan(table: &Table) -> TableView {
     let mut rows = Vec::new();
-    for case in table.distinct("wan", |cell| &cell.case) {
+    let even = |case: &String| case.starts_with("rtt-") || case.starts_with("mbit-");
+    for case in table.distinct("wan", |cell| &cell.case).into_iter().filter(even) {
         for system in table.distinct("wan", |cell| &cell.system) {
             let cell = Cell::new("wan", &system, "default", &case);
             let figure = |metric: Metric| table.figure(&cell, metric.name()).map(|i| i.median);
