@@ -301,13 +301,7 @@ impl Line {
 }
 
 impl Line {
-    fn draw_spread(
-        &self,
-        canvas: &mut Canvas<'_>,
-        y: i32,
-        scale: Scale,
-        values: &[f64],
-    ) -> Drawn {
+    fn draw_spread(&self, canvas: &mut Canvas<'_>, y: i32, scale: Scale, values: &[f64]) -> Drawn {
         for (place, value) in values.iter().enumerate() {
             // In three rows, so that neighbours that are alike stay apart.
             let y = y + DOT_ROWS[place % DOT_ROWS.len()];

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::experiment::EXPERIMENTS;
 use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
@@ -43,18 +44,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
 /// What the terminal shows: the columns that matter most.
 pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     let mut views = Vec::new();
-    for experiment in [
-        "ablation",
-        "small",
-        "batching",
-        "pipelining",
-        "compression",
-        "wan",
-        "scale",
-        "faults",
-        "queue",
-        "queue-matrix",
-    ] {
+    for experiment in EXPERIMENTS.map(|experiment| experiment.name) {
         let mut of_experiment = match experiment {
             "queue" | "queue-matrix" => queue::summary(experiment, table),
             _ => of(experiment, table),
