@@ -8,7 +8,7 @@ use quorate_mq::compress::CompressionPolicy;
 use quorate_sim::metered::{ClientPlan, Costs, Plan as Metered};
 
 use crate::error::BenchError;
-use crate::experiment::simulated::{self, costs};
+use crate::experiment::simulated::{self, costs, kept};
 use crate::experiment::system::{PROTOCOLS, System};
 use crate::experiment::{Effort, Experiment, Outcome, Plan, Trial};
 use crate::run::Cell;
@@ -105,12 +105,12 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
     for system in systems {
         let replicas = simulated::replicas(*system);
         let costs = costs::of(*system, replicas)?;
-        settings.extend([costs::setting(*system, replicas, &costs)]);
+        settings.extend([kept::setting(system.name(), replicas, &costs)]);
         for kind in KINDS {
             let payloads = payloads(kind);
             for batch_bytes in batches {
                 let codec = costs::codec(kind, &payloads, *batch_bytes);
-                settings.extend([costs::codec_setting(kind, *batch_bytes, codec)]);
+                settings.extend([kept::codec_setting(kind, *batch_bytes, codec)]);
                 let (compress_byte_ps, decompress_byte_ps) = codec;
                 let costs = Costs { compress_byte_ps, decompress_byte_ps, ..costs };
                 for megabits in megabits {

@@ -6,7 +6,7 @@ use quorate_mq::batcher::BatchPolicy;
 use quorate_sim::metered::{ClientPlan, Plan as Metered};
 
 use crate::error::BenchError;
-use crate::experiment::simulated::{self, costs};
+use crate::experiment::simulated::{self, costs, kept};
 use crate::experiment::system::{PROTOCOLS, System};
 use crate::experiment::{Effort, Experiment, Outcome, Plan, Trial};
 use crate::run::Cell;
@@ -68,7 +68,7 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
     for system in PROTOCOLS {
         let replicas = simulated::replicas(system);
         let costs = costs::of(system, replicas)?;
-        settings.extend([costs::setting(system, replicas, &costs)]);
+        settings.extend([kept::setting(system.name(), replicas, &costs)]);
         for round_trip_us in round_trips {
             for window in windows {
                 let depth = Depth { window: *window, round_trip_us: *round_trip_us };

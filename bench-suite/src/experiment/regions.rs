@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quorate_sim::metered::{ClientPlan, Distances, MS, Plan as Metered};
 
 use crate::error::BenchError;
-use crate::experiment::simulated::{self, costs};
+use crate::experiment::simulated::{self, costs, kept};
 use crate::experiment::system::System;
 use crate::experiment::{Effort, Outcome, Trial};
 use crate::run::{Cell, Proof};
@@ -71,7 +71,7 @@ pub fn trials(
     for (name, count, systems) in clusters {
         for system in *systems {
             let costs = costs::of(*system, *count)?;
-            settings.extend([costs::setting(*system, *count, &costs)]);
+            settings.extend([kept::setting(system.name(), *count, &costs)]);
             for leader in 0..*count {
                 let plan = Metered { costs, ..metered(*count, leader) };
                 for place in 0..*count {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quorate_sim::metered::{ClientPlan, MS, Plan as Metered};
 
 use crate::error::BenchError;
-use crate::experiment::simulated::{self, costs};
+use crate::experiment::simulated::{self, costs, kept};
 use crate::experiment::system::{PROTOCOLS, System};
 use crate::experiment::{Effort, Experiment, Outcome, Plan, Trial};
 use crate::run::Cell;
@@ -79,7 +79,7 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
         for system in PROTOCOLS.into_iter().filter(|system| fits(*system, scaled)) {
             let hosts = scaled.hosts(system);
             let costs = costs::of(system, hosts)?;
-            settings.extend([costs::setting(system, hosts, &costs)]);
+            settings.extend([kept::setting(system.name(), hosts, &costs)]);
             let variants: &[&str] =
                 if matches!(scaled, Scaled::Replicas(_)) { &["full", "light"] } else { &["full"] };
             for variant in variants {
