@@ -23,6 +23,9 @@ mod interaction;
 mod queue;
 mod queue_figures;
 mod queue_first;
+mod sharding;
+mod stack;
+mod stages;
 mod tables;
 mod words;
 

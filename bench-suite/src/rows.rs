@@ -237,6 +237,17 @@ pub fn to_csv(rows: &[Row]) -> String {
     String::from_utf8(bytes).expect("only strings were written")
 }
 
+fn means(samples: &[Sample]) -> BTreeMap<(Cell, Metric), f64> {
+    let mut sums: BTreeMap<(Cell, Metric), (f64, f64)> = BTreeMap::new();
+    for sample in samples {
+        for (metric, value) in &sample.values {
+            let entry = sums.entry((sample.cell.clone(), *metric)).or_default();
+            *entry = (entry.0 + value, entry.1 + 1.0);
+        }
+    }
+    sums.into_iter().map(|(key, (sum, count))| (key, sum / count)).collect()
+}
+
 /// Rows, to be asked for figures.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -244,6 +255,7 @@ pub struct Table {
     index: BTreeMap<(Cell, String), usize>,
     contests: Vec<Contest>,
     default: &'static str,
+    means: BTreeMap<(Cell, Metric), f64>,
 }
 
 impl Table {
@@ -254,7 +266,7 @@ impl Table {
         let key = |(place, row): (usize, &Row)| ((row.cell.clone(), row.metric.clone()), place);
         let index = rows.iter().enumerate().map(key).collect();
         let default = default_variant(samples);
-        Self { rows, index, contests: contest::of(samples), default }
+        Self { rows, index, contests: contest::of(samples), default, means: means(samples) }
     }
 
     /// What this run's ablation calls the default.
@@ -279,6 +291,13 @@ impl Table {
     pub fn figure(&self, cell: &Cell, metric: &str) -> Option<Interval> {
         let row = &self.rows[*self.index.get(&(cell.clone(), metric.to_owned()))?];
         row.interval.filter(|_| row.proof.is_verified())
+    }
+
+    /// The mean of `metric` over the verified repetitions of `cell`: for shares that must add up.
+    #[must_use]
+    pub fn mean(&self, cell: &Cell, metric: Metric) -> Option<f64> {
+        self.figure(cell, metric.name())?;
+        self.means.get(&(cell.clone(), metric)).copied()
     }
 
     /// The distinct values of a cell's field in `experiment`, in order of appearance.
