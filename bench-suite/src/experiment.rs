@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::BenchError;
+use crate::latency::Latencies;
 use crate::metric::Metric;
 use crate::run::{Cell, Proof};
 
@@ -40,13 +41,21 @@ pub struct Outcome {
     pub values: BTreeMap<Metric, f64>,
     /// Whether the checks passed.
     pub proof: Proof,
+    /// The latencies behind the figures, where requests followed a schedule.
+    pub latencies: Option<Latencies>,
 }
 
 impl Outcome {
+    /// Figures with their proof, without a schedule.
+    #[must_use]
+    pub const fn new(values: BTreeMap<Metric, f64>, proof: Proof) -> Self {
+        Self { values, proof, latencies: None }
+    }
+
     /// A repetition that could not be carried out.
     #[must_use]
     pub fn failed(reason: &impl ToString) -> Self {
-        Self { values: BTreeMap::new(), proof: Proof::Failed(reason.to_string()) }
+        Self::new(BTreeMap::new(), Proof::Failed(reason.to_string()))
     }
 }
 

@@ -143,7 +143,11 @@ impl Metric {
             Self::Messages => "messages/command",
             Self::Batch => "commands/batch",
             Self::Rate => "items/s",
-            Self::HandOver | Self::PairTime | Self::RoundTripP50 | Self::RoundTripP99 | Self::LookupTime => "ns",
+            Self::HandOver
+            | Self::PairTime
+            | Self::RoundTripP50
+            | Self::RoundTripP99
+            | Self::LookupTime => "ns",
             Self::MemoryPeak | Self::MemoryLeft => "bytes",
             Self::HandedOver => "hand-overs/command",
             Self::Wakeups => "wake-ups/thousand commands",
@@ -151,7 +155,11 @@ impl Metric {
             Self::MovedJoin | Self::MovedLeave => "% of keys",
             Self::Sustained => "% of capacity",
             Self::ServiceP50 | Self::ServiceP99 => "service times",
-            Self::NodesBelow50 | Self::NodesBelow90 | Self::NodesNear | Self::NodesAbove110 | Self::NodesAbove150 => "% of nodes",
+            Self::NodesBelow50
+            | Self::NodesBelow90
+            | Self::NodesNear
+            | Self::NodesAbove110
+            | Self::NodesAbove150 => "% of nodes",
         }
     }
 

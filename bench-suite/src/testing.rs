@@ -14,6 +14,7 @@ pub(crate) fn sample(cell: Cell, repetition: u32, values: &[(Metric, f64)]) -> S
         repeats: 0,
         proof: Proof::Verified,
         values: values.iter().copied().collect(),
+        latencies: None,
     }
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn run() -> Run {
             id: "2026-01-02-0123456".into(),
             started: "2026-01-02 03:04".into(),
             seconds: 100,
+            resumed: Vec::new(),
             commit: "0123456789abcdef0123456789abcdef01234567".into(),
             dirty: false,
             arguments: vec!["--quick".into()],

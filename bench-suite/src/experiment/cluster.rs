@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quorate_runtime::{Client, Cluster, ClusterConfig, ClusterReport, ClusterStatus, Layout, NodeReport, report::WorkerReport};
+use quorate_runtime::{
+    Client, Cluster, ClusterConfig, ClusterReport, ClusterStatus, Layout, NodeReport,
+    report::WorkerReport,
+};
 use quorate_sim::lincheck::{
     KvCall, KvOperation, KvReturn, KvVerdict, Limits, Operation as Recorded, check_kv,
 };
@@ -144,7 +147,7 @@ fn on<P: Protocol, S: StateMachine>(
         Ok(()) => Proof::Verified,
         Err(reason) => Proof::Failed(reason),
     };
-    Outcome { values: measured.values(load), proof }
+    Outcome::new(measured.values(load), proof)
 }
 
 /// Loads a running cluster with a number of commands and returns how long they took.

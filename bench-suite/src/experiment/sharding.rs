@@ -140,7 +140,9 @@ type Measure = Box<dyn FnMut(u32) -> Outcome>;
 
 fn outcome(result: Result<BTreeMap<crate::metric::Metric, f64>, String>) -> Outcome {
     match result {
-        Ok(values) => Outcome { values, proof: crate::run::Proof::Verified },
+        Ok(values) => {
+            Outcome { values, proof: crate::run::Proof::Verified, latencies: Default::default() }
+        }
         Err(reason) => Outcome::failed(&reason),
     }
 }

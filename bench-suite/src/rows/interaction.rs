@@ -52,7 +52,9 @@ pub(super) fn rows(cell: &Cell, by_cell: &ByCell<'_>, rows: &mut Vec<Row>) {
         let [both, none, one, other] = cells.map(|(values, _)| values.get(&repetition).copied());
         Some((both? * none?) / (one? * other?))
     });
-    push(beside(first, second), &|repetition| Some(both.0[&repetition] / other.0.get(&repetition)?));
+    push(beside(first, second), &|repetition| {
+        Some(both.0[&repetition] / other.0.get(&repetition)?)
+    });
     push(beside(second, first), &|repetition| Some(both.0[&repetition] / one.0.get(&repetition)?));
 }
 
