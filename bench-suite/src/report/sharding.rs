@@ -144,7 +144,12 @@ fn histogram(table: &Table, case: &str) -> Result<Figure, BenchError> {
         let alt = format!(
             "Nodes by load, {} keys: {}",
             skew.name(),
-            chart.bars.iter().map(|(name, _, worst)| format!("{name} {worst}")).collect::<Vec<_>>().join(", ")
+            chart
+                .bars
+                .iter()
+                .map(|(name, _, worst)| format!("{name} {worst}"))
+                .collect::<Vec<_>>()
+                .join(", ")
         );
         Ok::<_, BenchError>(chart.draw(&alt)?.inline)
     };
@@ -222,7 +227,14 @@ fn imbalance(table: &Table, case: &str) -> Result<Figure, BenchError> {
     let words = |interval: Option<Interval>| {
         interval.map_or_else(
             || "–".into(),
-            |i| format!("×{} ({} to {})", three_digits(i.median), three_digits(i.low), three_digits(i.high)),
+            |i| {
+                format!(
+                    "×{} ({} to {})",
+                    three_digits(i.median),
+                    three_digits(i.low),
+                    three_digits(i.high)
+                )
+            },
         )
     };
     let reading = format!(
@@ -261,13 +273,11 @@ fn moved(table: &Table, case: &str) -> Result<Figure, BenchError> {
 
 fn lookup(table: &Table) -> Result<Figure, BenchError> {
     let sizes = sizes(table, "lookup-");
-    let column = |nodes: &u32| {
-        ("cpu-time".to_owned(), format!("lookup-{nodes}"), format!("{nodes} nodes"))
-    };
+    let column =
+        |nodes: &u32| ("cpu-time".to_owned(), format!("lookup-{nodes}"), format!("{nodes} nodes"));
     let columns: Vec<_> = sizes.iter().map(column).collect();
     let axis = "ns of CPU time for one choice; at the right: most nodes";
-    let (panel, _) =
-        points_panel(table, Metric::LookupTime, ("Cost of a choice", axis), &columns)?;
+    let (panel, _) = points_panel(table, Metric::LookupTime, ("Cost of a choice", axis), &columns)?;
     let most = sizes.last().copied().unwrap_or_default();
     let cost = |balancer: &'static str| {
         let cell = cell(balancer, "cpu-time", &format!("lookup-{most}"));

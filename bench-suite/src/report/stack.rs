@@ -14,13 +14,8 @@ const TICK_SIZE: f64 = 12.0;
 const LINE: i32 = 23;
 
 /// How the classes are filled, from far too little to far too much.
-const FILLS: [(Ink, bool); 5] = [
-    (Ink::Blue, true),
-    (Ink::Blue, false),
-    (Ink::Grid, true),
-    (Ink::Red, false),
-    (Ink::Red, true),
-];
+const FILLS: [(Ink, bool); 5] =
+    [(Ink::Blue, true), (Ink::Blue, false), (Ink::Grid, true), (Ink::Red, false), (Ink::Red, true)];
 
 /// A chart of stacked shares.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +52,12 @@ impl Stacks {
                 canvas.text(&format!("{percent}"), (x, bottom + 11), TICK_SIZE, style)?;
             }
             let middle = i32::midpoint(left, right);
-            canvas.text(&self.axis, (middle, bottom + 29), TICK_SIZE, (Anchor::Middle, Ink::Faint))?;
+            canvas.text(
+                &self.axis,
+                (middle, bottom + 29),
+                TICK_SIZE,
+                (Anchor::Middle, Ink::Faint),
+            )?;
             for (place, (name, shares, words)) in self.bars.iter().enumerate() {
                 let y = top + LINE * place as i32 + LINE / 2;
                 canvas.text(name, (label + 6, y), LABEL_SIZE, (Anchor::End, Ink::Text))?;

@@ -54,8 +54,7 @@ fn panel(
             Some((shape_of(system), ink_of(system), value))
         };
         let points: Vec<(usize, Ink, Interval)> = systems.iter().filter_map(point).collect();
-        let mark =
-            if points.is_empty() { Mark::Note("none".into()) } else { Mark::Points(points) };
+        let mark = if points.is_empty() { Mark::Note("none".into()) } else { Mark::Points(points) };
         let (label, value) = (layout.replace('-', " "), String::new());
         Line { label, mark, value, ink: Ink::Text, starts_group: false }
     };

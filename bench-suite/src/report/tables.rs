@@ -41,7 +41,9 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
 /// What the terminal shows: the columns that matter most.
 pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     let mut views = Vec::new();
-    for experiment in ["ablation", "small", "batching", "wan", "sharding", "stages", "queue", "queue-matrix"] {
+    for experiment in
+        ["ablation", "small", "batching", "wan", "sharding", "stages", "queue", "queue-matrix"]
+    {
         let mut of_experiment = match experiment {
             "queue" | "queue-matrix" => queue::summary(experiment, table),
             _ => of(experiment, table),
