@@ -27,6 +27,9 @@ mod pipelining;
 mod queue;
 mod queue_figures;
 mod queue_first;
+mod sharding;
+mod stack;
+mod stages;
 mod tables;
 mod words;
 

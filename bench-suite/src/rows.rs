@@ -301,6 +301,14 @@ impl Table {
         row.interval.filter(|_| row.proof.is_verified())
     }
 
+    /// The mean of `metric` over the verified repetitions of `cell`: for shares that must add up.
+    #[must_use]
+    pub fn mean(&self, cell: &Cell, metric: Metric) -> Option<f64> {
+        self.figure(cell, metric.name())?;
+        let values = self.values(cell, metric);
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
     /// The distinct values of a cell's field in `experiment`, in order of appearance.
     #[must_use]
     pub fn distinct(&self, experiment: &str, field: impl Fn(&Cell) -> &str) -> Vec<String> {

@@ -7,7 +7,7 @@ use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
-use crate::report::{compression, faults, interaction, pipelining, queue};
+use crate::report::{compression, faults, interaction, pipelining, queue, sharding, stages};
 use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
 use crate::stats::{change, short, three_digits};
@@ -36,6 +36,8 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "pipelining" => pipelining::tables(table),
         "wan" => vec![wan(table)],
         "faults" => faults::tables(table),
+        "sharding" => sharding::tables(table),
+        "stages" => vec![stages::table(table)],
         _ => vec![plain(experiment, table)],
     }
 }
