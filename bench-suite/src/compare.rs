@@ -7,6 +7,7 @@ use crate::error::BenchError;
 use crate::experiment::driver::FOREIGN_CPU_MAX_PERCENT;
 use crate::experiment::{EXPERIMENTS, Effort, driver, queue, select};
 use crate::machine;
+use crate::peers;
 use crate::report::{self, Report};
 use crate::rows::{self, Table};
 use crate::run::{Done as DoneExperiment, Manifest, RUN_FORMAT, Run, Sample};
@@ -147,7 +148,7 @@ fn manifest(options: &Options, experiments: Vec<DoneExperiment>, started: String
         quick: options.quick,
         machine: machine::describe(),
         toolchain: machine::toolchain(),
-        peers: queue::peers(),
+        peers: queue::peers().into_iter().chain(peers::versions()).collect(),
         foreign_cpu_max_percent: FOREIGN_CPU_MAX_PERCENT,
         workload_seed: YCSB_A.seed,
         experiments,

@@ -11,9 +11,11 @@
 //! | [`experiment`] | what is measured, how it is verified, and the order of repetitions |
 //! | [`stats`] | medians, bootstrap intervals, paired ratios |
 //! | [`contest`] | in each scenario of the queues, our best against the others' best |
+//! | [`rivals`] | in each case of `peers`, each protocol against each library of its kind |
 //! | [`metric`], [`run`], [`rows`] | samples, their folder, and the rows that follow from them |
 //! | [`report`] | `README.md`, the page and its plots, all from a run folder |
 //! | [`core_loop`] | protocol cores as plain values, for benches |
+//! | [`peers`] | other libraries' cores, and ours, behind one interface on one thread |
 //! | [`machine`] | the machine's facts, CPU clocks, other processes' share |
 
 #![forbid(unsafe_code)]
@@ -25,7 +27,9 @@ pub mod error;
 pub mod experiment;
 pub mod machine;
 pub mod metric;
+pub mod peers;
 pub mod report;
+pub mod rivals;
 pub mod rows;
 pub mod run;
 pub mod stats;

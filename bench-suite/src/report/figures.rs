@@ -7,7 +7,7 @@ use crate::experiment::variant::{OPTIMISATIONS, in_words, only, without};
 use crate::metric::Metric;
 use crate::report::canvas::{Ink, Svg};
 use crate::report::chart::{Horizontal, Line, Lines, Mark, Series};
-use crate::report::queue_figures;
+use crate::report::{peers, queue_figures};
 use crate::report::tables::{is_floor, marked_change};
 use crate::report::words::{ablation_reading, display, span};
 use crate::rows::{DEFAULT_VARIANT, NONE_VARIANT, Table};
@@ -60,6 +60,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Result<Vec<Figure>, BenchEr
         "small" => Ok(vec![small(table)?]),
         "batching" => Ok(vec![batching(table)?]),
         "wan" => Ok(vec![wan(table)?]),
+        "peers" => peers::figures(table),
         "queue" | "queue-matrix" => queue_figures::figures(experiment, table),
         _ => Ok(Vec::new()),
     }

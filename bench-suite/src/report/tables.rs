@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
-use crate::report::queue;
+use crate::report::{peers, queue};
 use crate::report::words::{display, with_interval};
 use crate::rows::{DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
@@ -32,6 +32,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "batching" => vec![batching(table)],
         "queue" | "queue-matrix" => queue::tables(experiment, table),
         "wan" => vec![wan(table)],
+        "peers" => peers::tables(table),
         _ => vec![plain(experiment, table)],
     }
 }
@@ -39,9 +40,12 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
 /// What the terminal shows: the columns that matter most.
 pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     let mut views = Vec::new();
-    for experiment in ["ablation", "small", "batching", "wan", "queue", "queue-matrix"] {
+    for experiment in
+        ["ablation", "small", "batching", "peers", "wan", "queue", "queue-matrix"]
+    {
         let mut of_experiment = match experiment {
             "queue" | "queue-matrix" => queue::summary(experiment, table),
+            "peers" => peers::summary(table),
             _ => of(experiment, table),
         };
         of_experiment.retain(|view| !view.rows.is_empty());
