@@ -20,7 +20,11 @@ use quorate_smr::machine::Checksum;
 
 pub mod drive;
 #[cfg(feature = "consensus-peers")]
+pub mod hotstuff;
+#[cfg(feature = "consensus-peers")]
 pub mod omnipaxos;
+#[cfg(feature = "consensus-peers")]
+pub mod openraft;
 pub mod ours;
 #[cfg(feature = "consensus-peers")]
 pub mod raft_rs;
@@ -128,6 +132,14 @@ impl Application {
         self.reply.clear();
         self.machine.apply(command, &mut self.reply);
         &self.reply
+    }
+
+    /// Replaces the state by the one in `image`.
+    ///
+    /// # Errors
+    /// When it is not a state.
+    pub fn restore(&mut self, image: &[u8]) -> Result<(), quorate_smr::machine::RestoreError> {
+        self.machine.restore(image)
     }
 
     /// The state machine.

@@ -6,6 +6,7 @@
 //! what openraft and `hotstuff_rs` are. What others need to be built is behind the feature
 //! `consensus-peers`; without it only our rows are measured.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use quorate_mq::batcher::BatchPolicy;
@@ -138,8 +139,8 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
 }
 
 fn add_bare(trials: &mut Vec<Trial>, case: Case, times: Times) {
-    let script = std::rc::Rc::new(Script::new(&case.workload()));
-    let mut add = |system: &str, variant: &str, new: NewGroup| {
+    let script = Rc::new(Script::new(&case.workload()));
+    for Bare { system, variant, new } in bare(case.sending) {
         let script = script.clone();
         let measure = move |_| match new() {
             Ok(mut group) => {
@@ -150,16 +151,34 @@ fn add_bare(trials: &mut Vec<Trial>, case: Case, times: Times) {
         };
         let cell = Cell::new(EXPERIMENT.name, system, variant, case.name);
         trials.push(Trial { cell, measure: Box::new(measure) });
-    };
-    add(System::Direct.name(), BARE, Box::new(|| Ok(Box::<Unreplicated>::default())));
-    add(Paxos::NAME, BARE, Box::new(|| Ok(Box::new(Ours::<Paxos>::new()?))));
-    add(Raft::NAME, BARE, Box::new(|| Ok(Box::new(Ours::<Raft>::new()?))));
-    add(Pbft::NAME, BARE, Box::new(|| Ok(Box::new(Ours::<Pbft>::new()?))));
-    #[cfg(feature = "consensus-peers")]
-    others::add_bare(case.sending, &mut add);
+    }
 }
 
-type NewGroup = Box<dyn Fn() -> Result<Box<dyn Group>, BenchError>>;
+/// Makes a fresh group.
+pub type NewGroup = Box<dyn Fn() -> Result<Box<dyn Group>, BenchError>>;
+
+/// A bare group and how it is made.
+pub struct Bare {
+    /// The system's name in tables.
+    pub system: &'static str,
+    /// The setting's.
+    pub variant: &'static str,
+    /// Makes one.
+    pub new: NewGroup,
+}
+
+/// Every bare group of this build, set up for commands that are sent like this.
+#[must_use]
+pub fn bare(sending: Sending) -> Vec<Bare> {
+    let ours = |system, new: NewGroup| Bare { system, variant: BARE, new };
+    let groups = [
+        ours(System::Direct.name(), Box::new(|| Ok(Box::<Unreplicated>::default()))),
+        ours(Paxos::NAME, Box::new(|| Ok(Box::new(Ours::<Paxos>::new()?)))),
+        ours(Raft::NAME, Box::new(|| Ok(Box::new(Ours::<Raft>::new()?)))),
+        ours(Pbft::NAME, Box::new(|| Ok(Box::new(Ours::<Pbft>::new()?)))),
+    ];
+    groups.into_iter().chain(others::bare(sending)).collect()
+}
 
 fn add_running(trials: &mut Vec<Trial>, case: Case, times: Times) {
     let prepared = Prepared::new(case.workload(), 1, false);
@@ -178,30 +197,69 @@ fn add_running(trials: &mut Vec<Trial>, case: Case, times: Times) {
         let cell = Cell::new(EXPERIMENT.name, system.name(), CLUSTER, case.name);
         trials.push(Trial { cell, measure });
     }
+    others::add_running(trials, case, times);
 }
 
 /// The settings of other libraries.
 #[cfg(feature = "consensus-peers")]
 mod others {
-    use super::{BARE, NewGroup, PACKED, Sending};
+    use std::sync::Arc;
+
+    use super::{BARE, Bare, Case, EXPERIMENT, NewGroup, PACKED, Sending, Times, Trial};
     use crate::peers::omnipaxos::OmniPaxosGroup;
+    use crate::peers::openraft::Flavour;
     use crate::peers::raft_rs::{Gathering, RaftRs};
+    use crate::peers::{Script, hotstuff, openraft};
+    use crate::run::Cell;
 
     /// The cores: as their documentation says, and where there is something to pack, packed.
-    pub(super) fn add_bare(sending: Sending, add: &mut impl FnMut(&str, &str, NewGroup)) {
-        let gathering = if sending.batch == 1 { Gathering::Apart } else { Gathering::Library };
-        add("raft-rs", BARE, Box::new(move || Ok(Box::new(RaftRs::new(gathering)?))));
-        let batch_size = sending.batch;
-        add(
-            "omnipaxos",
-            BARE,
-            Box::new(move || Ok(Box::new(OmniPaxosGroup::new(batch_size, false)?))),
-        );
-        if sending.batch > 1 {
-            add("raft-rs", PACKED, Box::new(|| Ok(Box::new(RaftRs::new(Gathering::Packed)?))));
-            add("omnipaxos", PACKED, Box::new(|| Ok(Box::new(OmniPaxosGroup::new(1, true)?))));
+    pub(super) fn bare(sending: Sending) -> Vec<Bare> {
+        let raft_rs = |variant, gathering| {
+            let new: NewGroup = Box::new(move || Ok(Box::new(RaftRs::new(gathering)?)));
+            Bare { system: "raft-rs", variant, new }
+        };
+        let omnipaxos = |variant, (batch_size, packed)| {
+            let new: NewGroup =
+                Box::new(move || Ok(Box::new(OmniPaxosGroup::new(batch_size, packed)?)));
+            Bare { system: "omnipaxos", variant, new }
+        };
+        if sending.batch == 1 {
+            return vec![raft_rs(BARE, Gathering::Apart), omnipaxos(BARE, (1, false))];
         }
+        vec![
+            raft_rs(BARE, Gathering::Library),
+            raft_rs(PACKED, Gathering::Packed),
+            omnipaxos(BARE, (sending.batch, false)),
+            omnipaxos(PACKED, (1, true)),
+        ]
     }
+
+    /// Libraries with tasks and threads of their own.
+    pub(super) fn add_running(trials: &mut Vec<Trial>, case: Case, times: Times) {
+        let (sending, script) = (case.sending, Arc::new(Script::new(&case.workload())));
+        let times = (times.warm_up, times.measured);
+        for flavour in [Flavour::CurrentThread, Flavour::TwoWorkers] {
+            let script = script.clone();
+            let measure = Box::new(move |_| openraft::repetition(flavour, &script, sending, times));
+            let cell = Cell::new(EXPERIMENT.name, "openraft", flavour.name(), case.name);
+            trials.push(Trial { cell, measure });
+        }
+        let measure = Box::new(move |_| hotstuff::repetition(&script, sending, times));
+        let cell = Cell::new(EXPERIMENT.name, "hotstuff_rs", hotstuff::VARIANT, case.name);
+        trials.push(Trial { cell, measure });
+    }
+}
+
+/// Without the feature there are none.
+#[cfg(not(feature = "consensus-peers"))]
+mod others {
+    use super::{Bare, Case, Sending, Times, Trial};
+
+    pub(super) fn bare(_: Sending) -> Vec<Bare> {
+        Vec::new()
+    }
+
+    pub(super) fn add_running(_: &mut Vec<Trial>, _: Case, _: Times) {}
 }
 
 #[cfg(test)]
