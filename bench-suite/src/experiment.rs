@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::BenchError;
+use crate::latency::Latencies;
 use crate::metric::Metric;
 use crate::run::{Cell, Proof};
 
@@ -18,7 +19,9 @@ pub mod driver;
 mod load;
 pub mod peers;
 pub mod queue;
+pub mod sharding;
 pub mod small;
+pub mod stages;
 pub mod system;
 pub mod variant;
 pub mod wan;
@@ -39,13 +42,21 @@ pub struct Outcome {
     pub values: BTreeMap<Metric, f64>,
     /// Whether the checks passed.
     pub proof: Proof,
+    /// The latencies behind the figures, where requests followed a schedule.
+    pub latencies: Option<Latencies>,
 }
 
 impl Outcome {
+    /// Figures with their proof, without a schedule.
+    #[must_use]
+    pub const fn new(values: BTreeMap<Metric, f64>, proof: Proof) -> Self {
+        Self { values, proof, latencies: None }
+    }
+
     /// A repetition that could not be carried out.
     #[must_use]
     pub fn failed(reason: &impl ToString) -> Self {
-        Self { values: BTreeMap::new(), proof: Proof::Failed(reason.to_string()) }
+        Self::new(BTreeMap::new(), Proof::Failed(reason.to_string()))
     }
 }
 
@@ -87,12 +98,14 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 7] = [
+pub const EXPERIMENTS: [Experiment; 9] = [
     ablation::EXPERIMENT,
     small::EXPERIMENT,
     small::BATCHING,
     peers::EXPERIMENT,
     wan::EXPERIMENT,
+    sharding::EXPERIMENT,
+    stages::EXPERIMENT,
     queue::EXPERIMENT,
     queue::MATRIX,
 ];

@@ -4,6 +4,7 @@
 //! runs/<date>-<commit>/run.json      the circumstances: commit, machine, toolchain, settings
 //!                      samples.csv   one row for each repetition of each cell, nothing left out
 //!                      rows.csv      derived: medians, intervals, ratios (see `rows`)
+//!                      hist/*.hlog   latencies of every scheduled repetition (see `latency`)
 //! ```
 //!
 //! What always holds: a folder appears complete or not at all; what is read back equals what was
@@ -17,6 +18,7 @@ pub use quorate_sim::machine::Machine;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
+use crate::latency::{self, Latencies};
 use crate::metric::Metric;
 use crate::rows;
 
@@ -105,6 +107,8 @@ pub struct Sample {
     pub proof: Proof,
     /// The figures.
     pub values: BTreeMap<Metric, f64>,
+    /// The latencies behind them, where requests followed a schedule.
+    pub latencies: Option<Latencies>,
 }
 
 /// An experiment that was part of the run.
@@ -129,8 +133,11 @@ pub struct Manifest {
     pub id: String,
     /// When it started, UTC.
     pub started: String,
-    /// How long it took, in seconds.
+    /// How long it took, in seconds, without the time between an interruption and going on.
     pub seconds: u64,
+    /// When it went on after an interruption, UTC.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<String>,
     /// The commit measured, or `unknown`.
     pub commit: String,
     /// Whether files outside `results/` differed from the commit.
@@ -176,8 +183,9 @@ impl Run {
             return Err(BenchError::corrupt(&path, &reason));
         }
         let path = folder.join("samples.csv");
-        let samples = parse_samples(&read_bounded(&path)?)
+        let mut samples = parse_samples(&read_bounded(&path)?)
             .map_err(|reason| BenchError::corrupt(&path, &reason))?;
+        latency::read_into(folder, &mut samples)?;
         Ok(Self { manifest, samples })
     }
 
@@ -189,11 +197,14 @@ impl Run {
     pub fn files(&self) -> Vec<(&'static str, String)> {
         let json = serde_json::to_string_pretty(&self.manifest)
             .expect("a manifest has only string keys and finite numbers");
-        vec![
-            ("run.json", json + "\n"),
-            ("samples.csv", write_samples(&self.samples)),
-            ("rows.csv", rows::to_csv(&rows::derive(&self.samples))),
-        ]
+        let raw = [("run.json", json + "\n"), ("samples.csv", write_samples(&self.samples))];
+        raw.into_iter().chain(self.derived()).collect()
+    }
+
+    /// Those files that follow from the samples.
+    #[must_use]
+    pub fn derived(&self) -> Vec<(&'static str, String)> {
+        vec![("rows.csv", rows::to_csv(&rows::derive(&self.samples)))]
     }
 
     /// Writes the folder `runs/<id>` below `results`; it appears complete or not at all.
@@ -218,6 +229,7 @@ impl Run {
             let path = partial.join(name);
             fs::write(&path, content).map_err(|error| BenchError::file("write", &path, error))?;
         }
+        latency::write(&partial, &self.samples)?;
         fs::rename(&partial, &target).map_err(|error| BenchError::file("write", &target, error))
     }
 }
@@ -235,12 +247,22 @@ pub(crate) fn read_bounded(path: &Path) -> Result<String, BenchError> {
 const KEYS: [&str; 8] =
     ["experiment", "system", "variant", "case", "repetition", "foreign_cpu", "repeats", "proof"];
 
-fn write_samples(samples: &[Sample]) -> String {
+/// The samples as a file with its header.
+pub(crate) fn write_samples(samples: &[Sample]) -> String {
     let mut csv = csv::Writer::from_writer(Vec::new());
     let header = KEYS.into_iter().chain(Metric::ALL.map(Metric::name));
     csv.write_record(header).expect("writing into memory does not fail");
+    write_records(csv, samples)
+}
+
+/// One sample as that file's next line, with its end.
+pub(crate) fn sample_line(sample: &Sample) -> String {
+    write_records(csv::Writer::from_writer(Vec::new()), std::slice::from_ref(sample))
+}
+
+fn write_records(mut csv: csv::Writer<Vec<u8>>, samples: &[Sample]) -> String {
     for sample in samples {
-        let Sample { cell, repetition, foreign_cpu, repeats, proof, values } = sample;
+        let Sample { cell, repetition, foreign_cpu, repeats, proof, values, latencies: _ } = sample;
         let mut record = vec![
             cell.experiment.clone(),
             cell.system.clone(),
@@ -259,7 +281,8 @@ fn write_samples(samples: &[Sample]) -> String {
     String::from_utf8(bytes).expect("only strings were written")
 }
 
-fn parse_samples(text: &str) -> Result<Vec<Sample>, String> {
+/// Reads that file.
+pub(crate) fn parse_samples(text: &str) -> Result<Vec<Sample>, String> {
     let mut csv = csv::Reader::from_reader(text.as_bytes());
     let header = csv.headers().map_err(|error| error.to_string())?;
     let columns = columns(header).ok_or("the columns are not those of this program")?;
@@ -295,6 +318,7 @@ fn parse_sample(record: &csv::StringRecord, columns: &[Metric]) -> Option<Sample
         repeats: record.get(6)?.parse().ok()?,
         proof: Proof::parse(record.get(7)?)?,
         values,
+        latencies: None,
     })
 }
 

@@ -14,6 +14,7 @@ pub(crate) fn sample(cell: Cell, repetition: u32, values: &[(Metric, f64)]) -> S
         repeats: 0,
         proof: Proof::Verified,
         values: values.iter().copied().collect(),
+        latencies: None,
     }
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn run() -> Run {
             id: "2026-01-02-0123456".into(),
             started: "2026-01-02 03:04".into(),
             seconds: 100,
+            resumed: Vec::new(),
             commit: "0123456789abcdef0123456789abcdef01234567".into(),
             dirty: false,
             arguments: vec!["--quick".into()],
@@ -74,11 +76,16 @@ fn ablation(repetition: u32, wobble: f64, samples: &mut Vec<Sample>) {
         ("only-compression", 0.14),
         ("only-sharding", 0.2),
         ("only-pipelining", 0.3),
-        ("without-batching", 0.35),
-        ("without-compression", 1.1),
-        ("without-sharding", 0.97),
-        ("without-pipelining", 0.8),
-        ("all", 1.0),
+        ("default", 1.0),
+        ("without-sharding", 0.8),
+        ("without-compression", 0.97),
+        ("batching+compression", 0.7),
+        ("batching+sharding", 0.85),
+        ("compression+pipelining", 0.28),
+        ("compression+sharding", 0.19),
+        ("sharding+pipelining", 0.35),
+        ("all", 0.75),
+        ("default-as-values", 1.2),
     ];
     for (speed, system) in [(1.0e6, "paxos"), (0.9e6, "raft"), (0.4e6, "pbft")] {
         for (variant, factor) in factors {

@@ -1,27 +1,32 @@
 //! Workloads, generated in full before anything is measured.
 //!
-//! The mixes follow YCSB: A is half reads and half updates, B is 95 % reads, F reads and writes
-//! back, W only writes. Keys are drawn by a Zipf law (constant 0.99, as in YCSB) or evenly, and are
-//! scattered over the key space so that hot keys are not neighbours. Values are records of
-//! structured text like those that services store: fields, names, dates, numbers, a free text.
+//! The mixes follow YCSB (Cooper et al., "Benchmarking cloud serving systems with YCSB", SoCC 2010,
+//! table 2): A is half reads and half updates, B is 95 % reads, C only reads, F half reads and half
+//! records that are read and then written back; W, which is ours, only writes. Keys are drawn by a
+//! Zipf law (constant 0.99, as in YCSB) or evenly, and are scattered over the key space so that hot
+//! keys are not neighbours. Values are of several kinds and sizes ([`payload`]): generated records,
+//! real text ([`text`]), mixed binary, noise.
 //!
-//! What always holds: the same [`Workload`] gives the same commands, byte for byte.
-
-use std::fmt::Write as _;
+//! What always holds: the same [`Workload`] gives the same commands, byte for byte (with text from
+//! `cargo metadata`: on the same checkout). Left to others: when commands are sent, and that a
+//! record that is written back was read before ([`Operation::read_first`]).
 
 use bytes::Bytes;
 use quorate_smr::kv::KvCommand;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
+
+use self::payload::below;
+pub use self::payload::{PAYLOAD_BYTES, Payload};
+
+pub mod payload;
+pub mod text;
 
 /// YCSB's Zipf constant.
 pub const ZIPF_CONSTANT: f64 = 0.99;
 /// Bytes of a command of the smallest workload, as encoded.
 pub const SMALL_COMMAND_BYTES: usize = 16;
-
-/// Bytes that one append adds.
-const APPEND_BYTES: usize = 16;
 
 /// What share of the operations reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,19 +35,22 @@ pub enum Mix {
     A,
     /// YCSB B: 95 % reads, 5 % updates.
     B,
-    /// YCSB F as one command each: half reads, half appends to a record.
+    /// YCSB C: 100 % reads.
+    C,
+    /// YCSB F: 50 % reads, 50 % records that are read and then written back.
     F,
     /// Updates only.
     W,
 }
 
 impl Mix {
-    /// Reads among a hundred operations.
+    /// Reads that nothing follows among a hundred operations.
     #[must_use]
     pub const fn reads_percent(self) -> u32 {
         match self {
             Self::A | Self::F => 50,
             Self::B => 95,
+            Self::C => 100,
             Self::W => 0,
         }
     }
@@ -55,17 +63,6 @@ pub enum Keys {
     Uniform,
     /// Zipf with [`ZIPF_CONSTANT`].
     Zipf,
-}
-
-/// What values are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Payload {
-    /// A JSON record of about this many bytes.
-    Record(usize),
-    /// Exactly [`SMALL_COMMAND_BYTES`] bytes for the whole command.
-    Small,
-    /// This many bytes that no codec can shrink.
-    Noise(usize),
 }
 
 /// A workload's description. Equal descriptions generate equal commands.
@@ -98,6 +95,15 @@ pub const YCSB_A: Workload = Workload {
 /// YCSB B: as A, mostly reads.
 pub const YCSB_B: Workload = Workload { name: "ycsb-b", mix: Mix::B, ..YCSB_A };
 
+/// YCSB C: as A, only reads.
+pub const YCSB_C: Workload = Workload { name: "ycsb-c", mix: Mix::C, ..YCSB_A };
+
+/// YCSB F: as A, every write after a read of the same record.
+pub const YCSB_F: Workload = Workload { name: "ycsb-f", mix: Mix::F, ..YCSB_A };
+
+/// As A, only writes.
+pub const WRITES: Workload = Workload { name: "write-only", mix: Mix::W, ..YCSB_A };
+
 /// Writes of 16 bytes in all: what the protocols cost when the payload costs nothing.
 pub const SMALL: Workload = Workload {
     name: "write-16B",
@@ -115,8 +121,6 @@ pub enum Kind {
     Read,
     /// Replaces it by the last bytes of the command, this many.
     Put(u32),
-    /// Appends them.
-    Append(u32),
 }
 
 /// One generated operation.
@@ -130,6 +134,9 @@ pub struct Operation {
     pub record: u32,
     /// What it does.
     pub kind: Kind,
+    /// For a record that is read and then written back: the read, which must be answered before
+    /// the command is sent.
+    pub read_first: Option<Bytes>,
 }
 
 impl Operation {
@@ -137,7 +144,7 @@ impl Operation {
     #[must_use]
     pub fn read(record: u32, key: Bytes) -> Self {
         let command = KvCommand::Get { key: &key }.encode().into();
-        Self { key, command, record, kind: Kind::Read }
+        Self { key, command, record, kind: Kind::Read, read_first: None }
     }
 
     /// What is written; empty for a read.
@@ -146,9 +153,7 @@ impl Operation {
         match self.kind {
             Kind::Read => &[],
             // A command ends with its value.
-            Kind::Put(bytes) | Kind::Append(bytes) => {
-                &self.command[self.command.len() - bytes as usize..]
-            }
+            Kind::Put(bytes) => &self.command[self.command.len() - bytes as usize..],
         }
     }
 }
@@ -168,7 +173,7 @@ impl Workload {
     #[must_use]
     pub fn fill(&self) -> Vec<Operation> {
         let mut random = self.random(u64::MAX);
-        (0..self.records).map(|record| self.write(record, false, &mut random)).collect()
+        (0..self.records).map(|record| self.write(record, &mut random)).collect()
     }
 
     /// The operations of client `client`, `count` of them.
@@ -190,26 +195,21 @@ impl Workload {
             if below(&mut random, 100) < reads {
                 return Operation::read(record, self.key(record));
             }
-            self.write(record, self.mix == Mix::F, &mut random)
+            let mut write = self.write(record, &mut random);
+            if self.mix == Mix::F {
+                write.read_first = Some(Operation::read(record, write.key.clone()).command);
+            }
+            write
         };
         std::iter::repeat_with(&mut next).take(count).collect()
     }
 
-    fn write(&self, record: u32, append: bool, random: &mut ChaCha8Rng) -> Operation {
+    fn write(&self, record: u32, random: &mut ChaCha8Rng) -> Operation {
         let key = self.key(record);
-        let value = match self.payload {
-            Payload::Record(bytes) => json_record(record, bytes, random),
-            Payload::Small => format!("{:07x}", random.next_u32() & 0x0fff_ffff).into_bytes(),
-            Payload::Noise(bytes) => noise(bytes, random),
-        };
-        if append {
-            // Short enough that a hot record stays far below the largest value.
-            let suffix = &value[..value.len().min(APPEND_BYTES)];
-            let command = KvCommand::Append { key: &key, suffix }.encode().into();
-            return Operation { key, command, record, kind: Kind::Append(suffix.len() as u32) };
-        }
+        let value = self.payload.value(record, random);
         let command = KvCommand::Put { key: &key, value: &value }.encode().into();
-        Operation { key, command, record, kind: Kind::Put(value.len() as u32) }
+        let kind = Kind::Put(value.len() as u32);
+        Operation { key, command, record, kind, read_first: None }
     }
 
     fn random(&self, stream: u64) -> ChaCha8Rng {
@@ -219,13 +219,6 @@ impl Workload {
     }
 }
 
-/// Bytes without structure.
-fn noise(bytes: usize, random: &mut ChaCha8Rng) -> Vec<u8> {
-    let mut noise = vec![0; bytes];
-    random.fill_bytes(&mut noise);
-    noise
-}
-
 /// A bijection that scatters neighbours (the finaliser of splitmix64).
 fn scatter(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -233,174 +226,5 @@ fn scatter(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// A number below `limit`, uniform to 2^-32.
-fn below(random: &mut ChaCha8Rng, limit: u64) -> u64 {
-    (u64::from(random.next_u32()) * limit) >> 32
-}
-
-const NAMES: [&str; 24] = [
-    "Amara", "Bjorn", "Chen", "Dolores", "Emeka", "Farida", "Goran", "Hana", "Ines", "Jonas",
-    "Keiko", "Lior", "Mirela", "Nadia", "Oskar", "Priya", "Quentin", "Rosa", "Sefa", "Tomas",
-    "Umar", "Vera", "Wanda", "Yusuf",
-];
-const CITIES: [&str; 12] = [
-    "Nairobi", "Lyon", "Osaka", "Porto", "Quito", "Riga", "Seoul", "Turin", "Utrecht", "Vilnius",
-    "Windhoek", "Zagreb",
-];
-const STATES: [&str; 5] = ["pending", "paid", "packed", "shipped", "returned"];
-const WORDS: [&str; 40] = [
-    "order",
-    "the",
-    "customer",
-    "asked",
-    "for",
-    "delivery",
-    "on",
-    "a",
-    "later",
-    "day",
-    "because",
-    "parcel",
-    "was",
-    "not",
-    "at",
-    "address",
-    "call",
-    "before",
-    "noon",
-    "and",
-    "leave",
-    "it",
-    "with",
-    "neighbour",
-    "if",
-    "nobody",
-    "answers",
-    "invoice",
-    "number",
-    "changed",
-    "refund",
-    "after",
-    "return",
-    "gift",
-    "wrap",
-    "please",
-    "fragile",
-    "glass",
-    "second",
-    "floor",
-];
-
-/// A record of structured text, close to `bytes` bytes (never shorter than its fixed fields).
-fn json_record(record: u32, bytes: usize, random: &mut ChaCha8Rng) -> Vec<u8> {
-    let (name, city, state) = (pick(&NAMES, random), pick(&CITIES, random), pick(&STATES, random));
-    let mut text = String::with_capacity(bytes + 32);
-    let session = random.next_u64();
-    let (cents, day, hour) = (below(random, 100_000), below(random, 365), below(random, 24));
-    write!(
-        text,
-        r#"{{"id":{record},"session":"{session:016x}","customer":{{"name":"{name}","email":"{}.{}@example.org","city":"{city}"}},"state":"{state}","total_cents":{cents},"updated":"2026-{:02}-{:02}T{hour:02}:{:02}:00Z","note":""#,
-        name.to_lowercase(),
-        below(random, 10_000),
-        day / 31 + 1,
-        day % 28 + 1,
-        below(random, 60),
-    )
-    .expect("writing into a string does not fail");
-    while text.len() + 12 < bytes {
-        text.push_str(pick(&WORDS, random));
-        text.push(' ');
-    }
-    text.push_str("\"}");
-    text.into_bytes()
-}
-
-fn pick<'a>(words: &[&'a str], random: &mut ChaCha8Rng) -> &'a str {
-    words[below(random, words.len() as u64) as usize]
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_same_workload_generates_the_same_bytes_and_clients_differ() {
-        assert_eq!(YCSB_A.operations(3, 500), YCSB_A.operations(3, 500));
-        assert_ne!(YCSB_A.operations(3, 500), YCSB_A.operations(4, 500));
-        assert_eq!(YCSB_A.fill(), YCSB_A.fill());
-    }
-
-    #[test]
-    fn keys_follow_the_zipf_law() {
-        let mut counts = vec![0u32; YCSB_A.records as usize];
-        let draws = 200_000;
-        for operation in YCSB_A.operations(0, draws) {
-            counts[operation.record as usize] += 1;
-        }
-        let harmonic: f64 =
-            (1..=YCSB_A.records).map(|rank| f64::from(rank).powf(-ZIPF_CONSTANT)).sum();
-        for rank in [1u32, 2, 10, 100] {
-            let expected = draws as f64 * f64::from(rank).powf(-ZIPF_CONSTANT) / harmonic;
-            let seen = f64::from(counts[rank as usize - 1]);
-            // Six standard deviations of a binomial count.
-            let tolerance = 6.0 * expected.sqrt();
-            assert!((seen - expected).abs() < tolerance, "rank {rank}: {seen}, not {expected}");
-        }
-    }
-
-    #[test]
-    fn mixes_have_their_share_of_reads() {
-        for (workload, percent) in [(YCSB_A, 50), (YCSB_B, 95), (SMALL, 0)] {
-            let operations = workload.operations(1, 20_000);
-            let reads = operations.iter().filter(|operation| operation.kind == Kind::Read).count();
-            assert!(reads.abs_diff(200 * percent) < 300, "{}: {reads}", workload.name);
-        }
-    }
-
-    #[test]
-    fn small_commands_have_exactly_sixteen_bytes() {
-        for operation in SMALL.operations(0, 1000).iter().chain(&SMALL.fill()) {
-            assert_eq!(operation.command.len(), SMALL_COMMAND_BYTES);
-        }
-    }
-
-    #[test]
-    fn values_are_valid_json_of_about_the_size_asked_for() {
-        let mut random = YCSB_A.random(0);
-        for bytes in [256, 400, 1024] {
-            for record in 0..100 {
-                let value = json_record(record, bytes, &mut random);
-                let parsed: serde_json::Value = serde_json::from_slice(&value).unwrap();
-                assert_eq!(parsed["id"], record);
-                assert!(value.len().abs_diff(bytes) < 24, "{} for {bytes}", value.len());
-            }
-        }
-    }
-
-    #[test]
-    fn every_record_has_its_own_key() {
-        for workload in [YCSB_A, SMALL] {
-            let keys: BTreeSet<_> = (0..workload.records).map(|r| workload.key(r)).collect();
-            assert_eq!(keys.len(), workload.records as usize);
-        }
-    }
-
-    #[test]
-    fn a_command_ends_with_its_value() {
-        for operation in YCSB_A.fill().iter().take(100) {
-            let value: serde_json::Value = serde_json::from_slice(operation.value()).unwrap();
-            assert_eq!(value["id"], operation.record);
-        }
-        assert_eq!(Operation::read(1, YCSB_A.key(1)).value(), b"");
-    }
-
-    #[test]
-    fn noise_does_not_repeat() {
-        let workload = Workload { mix: Mix::W, payload: Payload::Noise(64), ..YCSB_A };
-        let commands: BTreeSet<_> =
-            workload.operations(0, 100).into_iter().map(|operation| operation.command).collect();
-        assert_eq!(commands.len(), 100);
-    }
-}
+mod tests;

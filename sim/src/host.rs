@@ -160,6 +160,10 @@ impl<P: Inspect> World<P> {
                     };
                     format!("{role:?}{of}, epoch {epoch}")
                 });
+                // What it proposed may be lost with the leadership.
+                if let Some(running) = &mut self.nodes[index].running {
+                    running.proposed.clear();
+                }
                 Ok(())
             }
         }
@@ -431,6 +435,7 @@ impl<P: Inspect> World<P> {
         let (id, seq) = (applied.client, applied.seq);
         let node = &mut self.nodes[index];
         let Some(running) = &mut node.running else { return };
+        running.proposed.remove(&(id, seq));
         let client = match running.waiting.remove(&(id, seq)) {
             Some(client) => client,
             None if P::reply_quorum(self.replicas) > 1 => match id.0.checked_sub(1) {

@@ -23,6 +23,8 @@ const HEALED_EXTRA_NS: u64 = 5 * MS;
 const ILL_CLOG_NS: u64 = 250 * MS;
 /// What the links of a replica that stays slow take longer, in nanoseconds.
 const ILL_SLOW_NS: u64 = 300 * MS;
+/// How much longer the way to a higher number is at most when the network is healed, in percent.
+const HEALED_UPHILL_PERCENT: u64 = 100;
 /// Bimodal delays: how many messages take the long route, in a million.
 const LONG_ROUTE_PPM: u32 = 100_000;
 
@@ -271,6 +273,9 @@ impl Network {
         self.clogs.fill(Clog::default());
         self.healed = true;
         self.plan.delay_extra_ns = self.plan.delay_extra_ns.min(HEALED_EXTRA_NS);
+        // A round trip of fourfold delays could take longer than the shortest election timeout
+        // drawn; then no leader can last (Raft §5.6: broadcast time << election timeout).
+        self.rough.uphill_percent = self.rough.uphill_percent.min(HEALED_UPHILL_PERCENT);
         self.rough.clog_messages_max = self.rough.clog_messages_max.max(1);
     }
 }

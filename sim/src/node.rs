@@ -140,6 +140,9 @@ pub(crate) struct Running<P: Protocol + Inspect> {
     pub(crate) builder: BatchBuilder,
     /// Which client waits here for the answer to which request.
     pub(crate) waiting: BTreeMap<(ClientId, RequestSeq), usize>,
+    /// How often each request was proposed here, as the leader that this replica still is, and is
+    /// not decided.
+    pub(crate) proposed: BTreeMap<(ClientId, RequestSeq), u32>,
 }
 
 impl<P: Inspect> Running<P> {
@@ -172,6 +175,7 @@ impl<P: Inspect> Running<P> {
             flush_scheduled: false,
             builder: BatchBuilder::new(setup.group),
             waiting: BTreeMap::new(),
+            proposed: BTreeMap::new(),
         }
     }
 }

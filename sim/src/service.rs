@@ -4,7 +4,7 @@ use quorate_smr::auth::Authenticator;
 use quorate_smr::batch::BATCH_HEADER_BYTES;
 use quorate_smr::protocol::{Input, Reads};
 use quorate_smr::session::ReplyStatus;
-use quorate_smr::{Batch, ClientId, Command, ReadId, Reason, RequestSeq};
+use quorate_smr::{Batch, ClientId, Command, ReadId, Reason, RequestSeq, Role};
 
 use crate::client::{Answer, Doing, Reply, Request};
 use crate::event::Event;
@@ -27,6 +27,10 @@ const REFUSED_WAIT_NS: (u64, u64) = (2 * MS, 40 * MS);
 const READER_SHARE: u64 = 4;
 /// How often a client is told that a replica is busy before it asks another one.
 const BUSY_ATTEMPTS: u32 = 16;
+/// How often a leader proposes a request that is not decided yet. More than once, so that protocols
+/// and sessions meet copies; not without end, or the copies of a few impatient clients fill a log
+/// that a slow disk empties entry by entry.
+const PROPOSALS_MAX: u32 = 2;
 /// How often a client doubles its patience.
 const BACKOFF_DOUBLINGS_MAX: u32 = 3;
 
@@ -73,6 +77,13 @@ impl<P: Inspect> World<P> {
         // A client waits for one answer at a time; what it waited for before was given up.
         running.waiting.retain(|_, client| *client != request.client);
         running.waiting.insert((request.id, request.seq), request.client);
+        if running.protocol.status().role == Role::Leader {
+            let proposals = running.proposed.entry((request.id, request.seq)).or_default();
+            if *proposals == PROPOSALS_MAX {
+                return Ok(());
+            }
+            *proposals += 1;
+        }
         running.inbox.push(request);
         running.inbox_bytes += bytes;
         if self.plan.load.linger_ns == 0 {
@@ -119,6 +130,7 @@ impl<P: Inspect> World<P> {
         for command in body.commands() {
             let (id, seq) = (command.client, command.seq);
             let Some(running) = &mut self.nodes[index].running else { return };
+            running.proposed.remove(&(id, seq));
             if let Some(client) = running.waiting.remove(&(id, seq)) {
                 self.reply(index, client, id, seq, Answer::Refused(reason));
             }
@@ -375,6 +387,10 @@ impl<P: Inspect> World<P> {
         };
         let (number, wish) = (*number, wish.clone());
         self.counters.latencies_ns.push(now_ns - called_at_ns);
+        let attempts = client.attempts;
+        if let Some(script) = &mut self.script {
+            script.answered(now_ns, attempts);
+        }
         client.learn(&wish, &answer);
         if self.trace.is_some() {
             let label = label_of_answer(&answer);

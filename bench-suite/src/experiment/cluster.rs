@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quorate_runtime::{Client, Cluster, ClusterConfig, ClusterReport, ClusterStatus, NodeReport};
+use quorate_runtime::{
+    Client, Cluster, ClusterConfig, ClusterReport, ClusterStatus, Layout, NodeReport,
+    report::WorkerReport,
+};
 use quorate_sim::lincheck::{
     KvCall, KvOperation, KvReturn, KvVerdict, Limits, Operation as Recorded, check_kv,
 };
@@ -105,11 +108,17 @@ pub fn repetition<P: Protocol, S: StateMachine>(
     prepared: &Prepared,
     load: &Load,
 ) -> Outcome {
-    // Threads inherit the cores of the thread that starts them.
+    // Threads inherit the cores of the thread that starts them. One thread of replicas keeps off
+    // the clients' core; where there are several, the system places them all.
     let cores = Cores::allowed();
-    cores.all_but_last().bind();
+    let spread = config.layout != Layout::Inline;
+    if !spread {
+        cores.all_but_last().bind();
+    }
     let started = Cluster::start(config, machine);
-    cores.last().bind();
+    if !spread {
+        cores.last().bind();
+    }
     let outcome = match started {
         Ok(cluster) => on(cluster, prepared, load),
         Err(error) => Outcome::failed(&error),
@@ -138,7 +147,7 @@ fn on<P: Protocol, S: StateMachine>(
         Ok(()) => Proof::Verified,
         Err(reason) => Proof::Failed(reason),
     };
-    Outcome { values: measured.values(load), proof }
+    Outcome::new(measured.values(load), proof)
 }
 
 /// Loads a running cluster with a number of commands and returns how long they took.
@@ -246,6 +255,12 @@ impl Measured {
         if batches > 0.0 {
             values.insert(Metric::Batch, delta(|node| node.protocol.requests) / batches);
         }
+        let threads = |count: fn(&WorkerReport) -> u64| {
+            let sum = |status: &ClusterStatus| status.workers.iter().map(count).sum::<u64>();
+            sum(&self.after).saturating_sub(sum(&self.before)) as f64
+        };
+        values.insert(Metric::HandedOver, threads(|worker| worker.handed_over) / commands);
+        values.insert(Metric::Wakeups, threads(|worker| worker.wakeups) / commands * 1e3);
         let mut latencies = self.tally.latencies.clone();
         latencies.sort();
         if let (Some(p50), Some(p99)) = (percentile(&latencies, 0.5), percentile(&latencies, 0.99))

@@ -262,7 +262,6 @@ fn recorded_call(operation: &Operation) -> KvCall {
     match operation.kind {
         Kind::Read => KvCall::Get,
         Kind::Put(_) => KvCall::Put(value),
-        Kind::Append(_) => KvCall::Append(value),
     }
 }
 

@@ -135,7 +135,7 @@ fn run<P: Inspect + Protocol>(network: Network, repetition: u32) -> Outcome {
         values.insert(Metric::Messages, outcome.messages as f64 / commands);
         values.insert(Metric::WireBytes, outcome.message_bytes as f64 / commands);
     }
-    Outcome { values, proof }
+    Outcome::new(values, proof)
 }
 
 #[cfg(test)]

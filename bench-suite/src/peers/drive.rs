@@ -56,7 +56,7 @@ pub fn measure(
         Err(reason) => Proof::Failed(reason),
     };
     let values = loaded.map(|loaded| loaded.values()).unwrap_or_default();
-    Outcome { values, proof }
+    Outcome::new(values, proof)
 }
 
 struct Loaded {

@@ -74,7 +74,8 @@ pub fn repetition(
     let loaded = client.load(warm_up, measured);
     let proof = loaded.as_ref().map_err(Clone::clone).and_then(|_| client.prove(script));
     let values = loaded.map(|loaded| loaded.values()).unwrap_or_default();
-    Outcome { values, proof: proof.map_or_else(Proof::Failed, |()| Proof::Verified) }
+    let proof = proof.map_or_else(Proof::Failed, |()| Proof::Verified);
+    Outcome::new(values, proof)
 }
 
 /// Four replicas and their stores.

@@ -64,9 +64,7 @@ impl Flavour {
     fn runtime(self) -> std::io::Result<Runtime> {
         match self {
             Self::CurrentThread => Builder::new_current_thread().enable_time().build(),
-            Self::TwoWorkers => {
-                Builder::new_multi_thread().worker_threads(2).enable_time().build()
-            }
+            Self::TwoWorkers => Builder::new_multi_thread().worker_threads(2).enable_time().build(),
         }
     }
 }
@@ -99,7 +97,8 @@ pub fn repetition(
     match done {
         Ok((measured, proof)) => {
             let proof = proof.map_or_else(Proof::Failed, |()| Proof::Verified);
-            Outcome { values: measured.map(|one| one.values()).unwrap_or_default(), proof }
+            let values = measured.map(|one| one.values()).unwrap_or_default();
+            Outcome::new(values, proof)
         }
         Err(reason) => Outcome::failed(&reason),
     }

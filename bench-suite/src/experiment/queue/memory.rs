@@ -33,7 +33,7 @@ pub fn in_a_process_of_its_own(name: &str, items: u64) -> Outcome {
     match numbers[..] {
         [peak, left] if output.status.success() => {
             let values = [(Metric::MemoryPeak, peak), (Metric::MemoryLeft, left)];
-            Outcome { values: BTreeMap::from(values), proof: Proof::Verified }
+            Outcome::new(BTreeMap::from(values), Proof::Verified)
         }
         _ => Outcome::failed(&format!("the measuring process said: {}", text.trim())),
     }

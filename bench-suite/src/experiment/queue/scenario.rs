@@ -248,7 +248,7 @@ fn calibrated(
                 continue;
             }
             let values = BTreeMap::from([(metric, value(count, elapsed.as_secs_f64()))]);
-            return Outcome { values, proof: proof(&received, &expected) };
+            return Outcome::new(values, proof(&received, &expected));
         }
     })
 }
@@ -282,5 +282,5 @@ fn round_trips(contender: Contender, pause: Duration, target: Duration, most: u6
         (Metric::RoundTripP50, stats::quantile(&times, 0.5)),
         (Metric::RoundTripP99, stats::quantile(&times, 0.99)),
     ]);
-    Outcome { values, proof: Proof::Verified }
+    Outcome::new(values, Proof::Verified)
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use ::openraft::type_config::alias::{SnapshotOf, VoteOf};
 use ::openraft::base::{BoxFuture, BoxStream};
 use ::openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use ::openraft::network::{RPCOption, RaftNetworkV2};
@@ -13,6 +12,7 @@ use ::openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, VoteRequest,
     VoteResponse,
 };
+use ::openraft::type_config::alias::{SnapshotOf, VoteOf};
 use ::openraft::{AnyError, OptionalSend, RaftNetworkFactory};
 use futures_util::{Stream, StreamExt as _};
 use parking_lot::Mutex;
@@ -82,8 +82,8 @@ impl RaftNetworkV2<TypeConfig> for Link {
     {
         Box::pin(async move {
             let answers = self.node()?.stream_append(input);
-            let answers = answers
-                .map(|answer| answer.map_err(|error| Unreachable::new(&error).into()));
+            let answers =
+                answers.map(|answer| answer.map_err(|error| Unreachable::new(&error).into()));
             let answers: BoxStream<'s, _> = Box::pin(answers);
             Ok(answers)
         })

@@ -7,16 +7,18 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use ::openraft::type_config::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf};
 use ::openraft::impls::{
     BoxedErrorSource, InlineBatch, OneshotResponder, TokioRuntime, Vote, leader_id_adv,
 };
 use ::openraft::storage::{EntryResponder, IOFlushed, RaftLogStorage, RaftStateMachine};
-use ::openraft::{
-    EntryPayload, LogState, OptionalSend, RaftLogReader, RaftSnapshotBuilder, Snapshot,
-    RaftTypeConfig, SnapshotMeta, StoredMembership,
+use ::openraft::type_config::alias::{
+    EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf,
 };
 use ::openraft::vote::RaftLeaderId;
+use ::openraft::{
+    EntryPayload, LogState, OptionalSend, RaftLogReader, RaftSnapshotBuilder, RaftTypeConfig,
+    Snapshot, SnapshotMeta, StoredMembership,
+};
 use futures_util::{Stream, StreamExt as _};
 use parking_lot::Mutex;
 use quorate_smr::StateMachine as _;
