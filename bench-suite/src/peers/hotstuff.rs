@@ -49,8 +49,9 @@ const STATE_KEY: &[u8] = b"checksum";
 const MESSAGE_BUFFER_BYTES: u64 = 64 << 20;
 /// Views between two all-to-all synchronisations.
 const EPOCH_VIEWS: u32 = 100;
-/// How long a view may take before the next leader is asked.
-const VIEW_TIME_MAX: Duration = Duration::from_millis(500);
+/// How long a view may take before the next leader is asked. Whole seconds: the library drops
+/// fractions, and views of half a second would all end at once.
+const VIEW_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long the first commit, or the last on every replica, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks of the client at the committed state.
