@@ -16,6 +16,7 @@ use crate::run::{Cell, Proof};
 pub mod ablation;
 pub mod cluster;
 pub mod driver;
+pub mod faults;
 mod load;
 pub mod peers;
 pub mod queue;
@@ -104,6 +105,7 @@ pub const EXPERIMENTS: [Experiment; 9] = [
     small::BATCHING,
     peers::EXPERIMENT,
     wan::EXPERIMENT,
+    faults::EXPERIMENT,
     sharding::EXPERIMENT,
     stages::EXPERIMENT,
     queue::EXPERIMENT,

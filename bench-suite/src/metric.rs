@@ -62,11 +62,17 @@ pub enum Metric {
     NodesAbove110,
     /// Nodes with more than 150 % of it.
     NodesAbove150,
+    /// The longest time without an answer to anybody, after a fault.
+    Outage,
+    /// Commands that were answered only after they had been asked for again.
+    Repeated,
+    /// Commands that had no answer when the watch after a fault ended.
+    Unanswered,
 }
 
 impl Metric {
     /// All metrics in the order of columns.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::Throughput,
         Self::LatencyP50,
         Self::LatencyP99,
@@ -95,6 +101,9 @@ impl Metric {
         Self::NodesNear,
         Self::NodesAbove110,
         Self::NodesAbove150,
+        Self::Outage,
+        Self::Repeated,
+        Self::Unanswered,
     ];
 
     /// The name in files.
@@ -129,6 +138,9 @@ impl Metric {
             Self::NodesNear => "nodes_near",
             Self::NodesAbove110 => "nodes_above_110",
             Self::NodesAbove150 => "nodes_above_150",
+            Self::Outage => "outage",
+            Self::Repeated => "repeated",
+            Self::Unanswered => "unanswered",
         }
     }
 
@@ -160,6 +172,8 @@ impl Metric {
             | Self::NodesNear
             | Self::NodesAbove110
             | Self::NodesAbove150 => "% of nodes",
+            Self::Outage => "ms",
+            Self::Repeated | Self::Unanswered => "commands",
         }
     }
 

@@ -19,6 +19,7 @@ use crate::run::{Run, read_bounded};
 
 mod canvas;
 mod chart;
+mod faults;
 mod figures;
 pub mod front;
 mod interaction;

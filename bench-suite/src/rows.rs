@@ -165,6 +165,17 @@ fn comparison_rows(
     }
 }
 
+fn values_of(samples: &[Sample]) -> BTreeMap<(Cell, Metric), Vec<f64>> {
+    let mut values: BTreeMap<(Cell, Metric), Vec<f64>> = BTreeMap::new();
+    for sample in samples.iter().filter(|sample| sample.proof.is_verified()) {
+        for (metric, value) in &sample.values {
+            values.entry((sample.cell.clone(), *metric)).or_default().push(*value);
+        }
+    }
+    values.values_mut().for_each(|values| values.sort_by(f64::total_cmp));
+    values
+}
+
 fn proof_of<'a>(samples: impl Iterator<Item = &'a Sample>) -> Proof {
     let (mut failed, mut count, mut reason) = (0, 0, "");
     for sample in samples {
@@ -246,6 +257,8 @@ pub struct Table {
     index: BTreeMap<(Cell, String), usize>,
     contests: Vec<Contest>,
     default: &'static str,
+    /// The verified values of each cell and metric, ascending.
+    values: BTreeMap<(Cell, Metric), Vec<f64>>,
 }
 
 impl Table {
@@ -256,7 +269,14 @@ impl Table {
         let key = |(place, row): (usize, &Row)| ((row.cell.clone(), row.metric.clone()), place);
         let index = rows.iter().enumerate().map(key).collect();
         let default = default_variant(samples);
-        Self { rows, index, contests: contest::of(samples), default }
+        let values = values_of(samples);
+        Self { rows, index, contests: contest::of(samples), default, values }
+    }
+
+    /// The values of `metric` in the verified repetitions of `cell`, ascending: for distributions.
+    #[must_use]
+    pub fn values(&self, cell: &Cell, metric: Metric) -> &[f64] {
+        self.values.get(&(cell.clone(), metric)).map_or(&[], Vec::as_slice)
     }
 
     /// What this run's ablation calls the default.

@@ -13,6 +13,8 @@ const LABEL_SIZE: f64 = 13.0;
 const TICK_SIZE: f64 = 12.0;
 /// Height of a line of a horizontal chart with up to three points, in pixels.
 const LINE: i32 = 25;
+/// Where the dots of a spread stand around the middle of their line, in pixels.
+const DOT_ROWS: [i32; 3] = [0, -5, 5];
 /// What stands between two points of one line, in pixels.
 const POINT_GAP: i32 = 6;
 /// Ticks of an axis at most.
@@ -27,6 +29,8 @@ pub(crate) enum Mark {
     Bar(Interval),
     /// A point at each figure: shape number and figure.
     Points(Vec<(usize, Ink, Interval)>),
+    /// A dot at each value, ascending, and a mark at the median.
+    Spread(Vec<f64>),
     /// Words instead: a heading, or why there is no figure.
     Note(String),
 }
@@ -240,6 +244,7 @@ impl Mark {
             Self::Points(points) => {
                 points.iter().flat_map(|(_, _, interval)| [interval.low, interval.high]).collect()
             }
+            Self::Spread(values) => values.clone(),
             Self::Note(_) => Vec::new(),
         }
     }
@@ -277,11 +282,30 @@ impl Line {
                 }
                 Ok(())
             }
+            Mark::Spread(values) => self.draw_spread(canvas, y, scale, values),
             Mark::Note(words) => {
                 let x = if self.label.is_empty() { 4 } else { scale.from + 4 };
                 canvas.text(words, (x, y), TICK_SIZE, (Anchor::Start, Ink::Faint))
             }
         }
+    }
+}
+
+impl Line {
+    fn draw_spread(
+        &self,
+        canvas: &mut Canvas<'_>,
+        y: i32,
+        scale: Scale,
+        values: &[f64],
+    ) -> Drawn {
+        for (place, value) in values.iter().enumerate() {
+            // In three rows, so that neighbours that are alike stay apart.
+            let y = y + DOT_ROWS[place % DOT_ROWS.len()];
+            canvas.dot((scale.at(*value), y), Ink::Faint)?;
+        }
+        let median = values.get((values.len().max(1) - 1) / 2);
+        median.map_or(Ok(()), |median| canvas.mark((scale.at(*median), y), 3, self.ink))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::report::canvas::{Ink, Svg};
 use crate::report::chart::{Horizontal, Line, Lines, Mark, Series};
 use crate::report::tables::{is_floor, marked_change};
 use crate::report::words::{ablation_reading, display, span};
-use crate::report::{interaction, peers, queue_figures};
+use crate::report::{faults, interaction, peers, queue_figures};
 use crate::rows::{ALL_VARIANT, NONE_VARIANT, Table};
 use crate::run::Cell;
 use crate::stats::{Interval, short, three_digits};
@@ -61,6 +61,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Result<Vec<Figure>, BenchEr
         "batching" => Ok(vec![batching(table)?]),
         "wan" => Ok(vec![wan(table)?]),
         "peers" => peers::figures(table),
+        "faults" => faults::figures(table),
         "queue" | "queue-matrix" => queue_figures::figures(experiment, table),
         _ => Ok(Vec::new()),
     }

@@ -6,7 +6,7 @@ use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
-use crate::report::{interaction, peers, queue};
+use crate::report::{faults, interaction, peers, queue};
 use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
 use crate::stats::{change, short, three_digits};
@@ -33,6 +33,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "queue" | "queue-matrix" => queue::tables(experiment, table),
         "wan" => vec![wan(table)],
         "peers" => peers::tables(table),
+        "faults" => faults::tables(table),
         _ => vec![plain(experiment, table)],
     }
 }
@@ -41,7 +42,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
 pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     let mut views = Vec::new();
     for experiment in
-        ["ablation", "small", "batching", "peers", "wan", "queue", "queue-matrix"]
+        ["ablation", "small", "batching", "peers", "wan", "faults", "queue", "queue-matrix"]
     {
         let mut of_experiment = match experiment {
             "queue" | "queue-matrix" => queue::summary(experiment, table),
