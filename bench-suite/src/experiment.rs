@@ -99,7 +99,7 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 9] = [
+pub const EXPERIMENTS: [Experiment; 10] = [
     ablation::EXPERIMENT,
     small::EXPERIMENT,
     small::BATCHING,
