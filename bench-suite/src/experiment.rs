@@ -19,6 +19,7 @@ pub mod compression;
 pub mod driver;
 pub mod faults;
 mod load;
+pub mod peers;
 pub mod pipelining;
 pub mod queue;
 pub mod sharding;
@@ -101,10 +102,11 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 11] = [
+pub const EXPERIMENTS: [Experiment; 12] = [
     ablation::EXPERIMENT,
     small::EXPERIMENT,
     small::BATCHING,
+    peers::EXPERIMENT,
     pipelining::EXPERIMENT,
     compression::EXPERIMENT,
     wan::EXPERIMENT,
@@ -118,7 +120,7 @@ pub const EXPERIMENTS: [Experiment; 11] = [
 /// What the report names as not yet measured, with the reason.
 pub const NOT_YET: [(&str, &str); 2] = [
     ("durability", "journals stay in memory until the file journal exists"),
-    ("peers", "other consensus libraries are not measured in this run"),
+    ("etcd and other servers over a network", "the runtime has no sockets yet"),
 ];
 
 /// The experiment called `name`.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::contest::{self, Contest};
 use crate::metric::Metric;
+use crate::rivals;
 use crate::run::{Cell, Proof, Sample};
 use crate::stats::{Interval, paired_ratio, seed_of, summarise};
 
@@ -100,6 +101,7 @@ pub fn derive(samples: &[Sample]) -> Vec<Row> {
         interaction::rows(cell, &by_cell, &mut rows);
     }
     rows.extend(contest::of(samples).into_iter().filter_map(advantage_row));
+    rows.extend(rivals::rows(samples));
     rows
 }
 

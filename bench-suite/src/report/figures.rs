@@ -10,7 +10,7 @@ use crate::report::chart::{Horizontal, Line, Lines, Mark, Series};
 use crate::report::tables::{is_floor, marked_change};
 use crate::report::words::{ablation_reading, display, span};
 use crate::report::{
-    compression, faults, interaction, pipelining, queue_figures, sharding, stages,
+    compression, faults, interaction, peers, pipelining, queue_figures, sharding, stages,
 };
 use crate::rows::{ALL_VARIANT, NONE_VARIANT, Table};
 use crate::run::Cell;
@@ -64,6 +64,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Result<Vec<Figure>, BenchEr
         "compression" => compression::figures(table),
         "pipelining" => pipelining::figures(table),
         "wan" => Ok(vec![wan(table)?]),
+        "peers" => peers::figures(table),
         "faults" => faults::figures(table),
         "sharding" => sharding::figures(table),
         "stages" => stages::figures(table),

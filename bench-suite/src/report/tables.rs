@@ -7,7 +7,7 @@ use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
-use crate::report::{compression, faults, interaction, pipelining, queue, sharding, stages};
+use crate::report::{compression, faults, interaction, peers, pipelining, queue, sharding, stages};
 use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
 use crate::stats::{change, short, three_digits};
@@ -35,6 +35,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "compression" => compression::tables(table),
         "pipelining" => pipelining::tables(table),
         "wan" => vec![wan(table)],
+        "peers" => peers::tables(table),
         "faults" => faults::tables(table),
         "sharding" => sharding::tables(table),
         "stages" => vec![stages::table(table)],
@@ -48,6 +49,7 @@ pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     for experiment in EXPERIMENTS.map(|experiment| experiment.name) {
         let mut of_experiment = match experiment {
             "queue" | "queue-matrix" => queue::summary(experiment, table),
+            "peers" => peers::summary(table),
             _ => of(experiment, table),
         };
         of_experiment.retain(|view| !view.rows.is_empty());
