@@ -14,9 +14,12 @@ use crate::metric::Metric;
 use crate::run::{Cell, Proof};
 
 pub mod ablation;
+pub mod batching;
 pub mod cluster;
 pub mod driver;
 mod load;
+mod peak;
+pub mod protocols;
 pub mod queue;
 pub mod small;
 pub mod system;
@@ -95,10 +98,11 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 6] = [
+pub const EXPERIMENTS: [Experiment; 7] = [
     ablation::EXPERIMENT,
+    protocols::EXPERIMENT,
     small::EXPERIMENT,
-    small::BATCHING,
+    batching::EXPERIMENT,
     wan::EXPERIMENT,
     queue::EXPERIMENT,
     queue::MATRIX,
