@@ -1,15 +1,16 @@
 //! What the `compare` program does, as functions that a test can call.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use crate::error::BenchError;
 use crate::experiment::driver::FOREIGN_CPU_MAX_PERCENT;
 use crate::experiment::{EXPERIMENTS, Effort, driver, queue, select};
 use crate::machine;
+use crate::partial::{self, Identity, Partial};
 use crate::report::{self, Report};
 use crate::rows::{self, Table};
 use crate::run::{Done as DoneExperiment, Manifest, RUN_FORMAT, Run, Sample};
+use crate::verify;
 use crate::workload::YCSB_A;
 
 /// How the program was called.
@@ -27,6 +28,10 @@ pub struct Options {
     pub publish: bool,
     /// Whether standard output carries JSON lines.
     pub json: bool,
+    /// Whether to go on with an interrupted run.
+    pub resume: bool,
+    /// Ends the process, as a kill would, after so many repetitions: for tests of `resume`.
+    pub stop_after: Option<usize>,
     /// The command line, for the manifest.
     pub arguments: Vec<String>,
 }
@@ -40,6 +45,8 @@ pub struct Done {
     pub note: String,
     /// Rows that failed their checks.
     pub failed_rows: usize,
+    /// Published files that are not what their run says.
+    pub differences: usize,
 }
 
 /// The experiments with their questions.
@@ -57,19 +64,51 @@ pub fn list() -> Done {
 /// When the options are wrong, before anything is measured; or when something cannot be written.
 pub fn measure(options: &Options) -> Result<Done, BenchError> {
     let experiments = select(&options.only)?;
+    let effort = Effort { quick: options.quick, repetitions: options.repetitions };
+    driver::check(&effort)?;
     let results = results_folder(options);
     writable(&results)?;
-    let (started, clock) = (machine::now_utc(), Instant::now());
-    let effort = Effort { quick: options.quick, repetitions: options.repetitions };
-    let (done, samples) = driver::run(&experiments, &effort)?;
-    let mut manifest = manifest(options, done, started);
-    manifest.seconds = clock.elapsed().as_secs();
-    manifest.id = free_id(&results, &manifest);
-    let run = Run { manifest, samples };
+    let names = experiments.iter().map(|experiment| experiment.name.to_owned()).collect();
+    let identity = Identity::here(options.quick, names, options.repetitions);
+    let mut partial = open_partial(options, &results, identity)?;
+    partial.stop_after(options.stop_after);
+    let done = match driver::run(&experiments, &effort, &mut partial) {
+        Err(error) if partial.samples().is_empty() => {
+            partial.remove()?;
+            return Err(error);
+        }
+        done => done?,
+    };
+    let run = Run {
+        manifest: manifest(options, done, &partial),
+        samples: driver::in_order(partial.samples().to_vec()),
+    };
     run.write(&results)?;
+    partial.remove()?;
     let report = Report::render(&run, &report::history(&results)?)?;
     report.write(&results)?;
     Ok(finish(&run.samples, options, &results))
+}
+
+/// The interrupted run that was asked for, or a new one; tells of others that could go on.
+fn open_partial(
+    options: &Options,
+    results: &Path,
+    identity: Identity,
+) -> Result<Partial, BenchError> {
+    if options.resume {
+        let partial = Partial::resume(results, &identity, machine::now_utc())?;
+        let there = partial.samples().len();
+        eprintln!("going on with {}, {there} repetitions are there", partial.id());
+        return Ok(partial);
+    }
+    for folder in partial::interrupted(results) {
+        let folder = folder.display();
+        eprintln!("an interrupted run is kept: {folder}; --resume goes on with it, or remove it");
+    }
+    let started = machine::now_utc();
+    let id = free_id(results, &started, &identity);
+    Partial::create(results, id, identity, started)
 }
 
 /// Regenerates the report of the run folder `run`.
@@ -90,6 +129,23 @@ pub fn report_again(run: &Path, options: &Options) -> Result<Done, BenchError> {
     Ok(finish(&samples, options, &results))
 }
 
+/// Compares what was derived from the run folder `run` with its samples; writes nothing.
+///
+/// # Errors
+/// When it is not a run folder, or a run beside it is damaged.
+pub fn verify(run: &Path) -> Result<Done, BenchError> {
+    let verdict = verify::check(run)?;
+    let differences = verdict.differences().count();
+    let note = match differences {
+        0 => String::new(),
+        _ => format!(
+            "{differences} files differ; `cargo compare --report {}` writes the report again\n",
+            run.display()
+        ),
+    };
+    Ok(Done { output: verdict.in_words(), note, differences, ..Done::default() })
+}
+
 fn finish(samples: &[Sample], options: &Options, results: &Path) -> Done {
     let table = Table::new(samples);
     let failed_rows = table.failed().len();
@@ -100,9 +156,9 @@ fn finish(samples: &[Sample], options: &Options, results: &Path) -> Done {
     end += &format!("Report: {}\n", results.join("report").join("index.html").display());
     if options.json {
         let lines = rows::derive(samples).iter().map(|row| row.to_json() + "\n").collect();
-        return Done { output: lines, note: end, failed_rows };
+        return Done { output: lines, note: end, failed_rows, ..Done::default() };
     }
-    Done { output: report::summary(&table) + &end, note: String::new(), failed_rows }
+    Done { output: report::summary(&table) + &end, failed_rows, ..Done::default() }
 }
 
 /// Where results go: as told; or below `target/compare` for a partial or unpublished run; or the
@@ -134,19 +190,20 @@ fn writable(folder: &Path) -> Result<(), BenchError> {
     }
 }
 
-fn manifest(options: &Options, experiments: Vec<DoneExperiment>, started: String) -> Manifest {
-    let (commit, dirty) = machine::commit();
+fn manifest(options: &Options, experiments: Vec<DoneExperiment>, partial: &Partial) -> Manifest {
+    let identity = partial.identity().clone();
     Manifest {
         format: RUN_FORMAT,
-        id: String::new(),
-        started,
-        seconds: 0,
-        commit,
-        dirty,
+        id: partial.id().to_owned(),
+        started: partial.started().to_owned(),
+        seconds: partial.seconds(),
+        resumed: partial.resumed().to_vec(),
+        commit: identity.commit,
+        dirty: identity.dirty,
         arguments: options.arguments.clone(),
         quick: options.quick,
-        machine: machine::describe(),
-        toolchain: machine::toolchain(),
+        machine: identity.machine,
+        toolchain: identity.toolchain,
         peers: queue::peers(),
         foreign_cpu_max_percent: FOREIGN_CPU_MAX_PERCENT,
         workload_seed: YCSB_A.seed,
@@ -155,12 +212,12 @@ fn manifest(options: &Options, experiments: Vec<DoneExperiment>, started: String
 }
 
 /// `<date>-<commit>`, with what makes the run special, and a number where that is taken.
-fn free_id(results: &Path, manifest: &Manifest) -> String {
-    let date = manifest.started.split(' ').next().unwrap_or_default();
-    let commit = &manifest.commit[..manifest.commit.len().min(7)];
-    let kind = if manifest.quick { "-quick" } else { "" };
+fn free_id(results: &Path, started: &str, identity: &Identity) -> String {
+    let date = started.split(' ').next().unwrap_or_default();
+    let commit = &identity.commit[..identity.commit.len().min(7)];
+    let kind = if identity.quick { "-quick" } else { "" };
     let base = format!("{date}-{commit}{kind}");
-    let taken = |id: &String| results.join("runs").join(id).exists();
     let numbered = (2u32..).map(|number| format!("{base}-{number}"));
-    std::iter::once(base.clone()).chain(numbered).find(|id| !taken(id)).unwrap_or(base)
+    let free = |id: &String| !partial::is_taken(results, id);
+    std::iter::once(base.clone()).chain(numbered).find(free).unwrap_or(base)
 }

@@ -44,6 +44,12 @@ pub enum BenchError {
         /// What is wrong with it.
         reason: String,
     },
+    /// No interrupted run can go on.
+    #[error("no interrupted run can go on here:\n  {reasons}\nstart afresh without --resume, or call it as that run was called, from the same commit on the same machine")]
+    Resume {
+        /// Why, for each run found.
+        reasons: String,
+    },
     /// The report could not be rendered: a template or plot is broken.
     #[error("cannot render the report: {0}")]
     Render(String),

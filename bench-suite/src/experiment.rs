@@ -21,7 +21,9 @@ mod load;
 mod peak;
 pub mod protocols;
 pub mod queue;
+pub mod sharding;
 pub mod small;
+pub mod stages;
 pub mod system;
 pub mod variant;
 pub mod wan;
@@ -98,12 +100,14 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 7] = [
+pub const EXPERIMENTS: [Experiment; 9] = [
     ablation::EXPERIMENT,
     protocols::EXPERIMENT,
     small::EXPERIMENT,
     batching::EXPERIMENT,
     wan::EXPERIMENT,
+    sharding::EXPERIMENT,
+    stages::EXPERIMENT,
     queue::EXPERIMENT,
     queue::MATRIX,
 ];

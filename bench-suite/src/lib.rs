@@ -14,7 +14,9 @@
 //! | [`latency`] | latencies as HDR histograms, and the logs that keep them |
 //! | [`metric`], [`run`], [`rows`] | samples, their folder, and the rows that follow from them |
 //! | [`report`] | `README.md`, the page and its plots, all from a run folder |
+//! | [`verify`] | whether what is published follows from its run folder |
 //! | [`core_loop`] | protocol cores as plain values, for benches |
+//! | [`partial`], [`progress`] | a run that is not complete yet, and how long it still takes |
 //! | [`machine`] | the machine's facts, CPU clocks, other processes' share |
 
 #![forbid(unsafe_code)]
@@ -27,12 +29,15 @@ pub mod experiment;
 pub mod latency;
 pub mod machine;
 pub mod metric;
+pub mod partial;
+pub mod progress;
 pub mod report;
 pub mod rows;
 pub mod run;
 pub mod stats;
 #[cfg(test)]
 mod testing;
+pub mod verify;
 pub mod workload;
 
 pub use error::BenchError;

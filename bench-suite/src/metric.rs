@@ -34,6 +34,34 @@ pub enum Metric {
     MemoryPeak,
     /// The same after the burst.
     MemoryLeft,
+    /// Messages and pieces of work that crossed from one thread of a cluster to another, per command.
+    HandedOver,
+    /// How often a thread of a cluster was woken, per thousand commands.
+    Wakeups,
+    /// The load of the most loaded node over the mean (balancers).
+    Imbalance,
+    /// Keys with another node after one joined (placements).
+    MovedJoin,
+    /// Keys with another node after one left (placements).
+    MovedLeave,
+    /// One choice of a node (balancers).
+    LookupTime,
+    /// What servers behind a balancer sustain, closed loop.
+    Sustained,
+    /// Median response time behind a balancer, open loop.
+    ServiceP50,
+    /// 99th percentile of the same.
+    ServiceP99,
+    /// Nodes with less than half of the mean load (balancers).
+    NodesBelow50,
+    /// Nodes with 50 % to 90 % of it.
+    NodesBelow90,
+    /// Nodes with 90 % to 110 % of it.
+    NodesNear,
+    /// Nodes with 110 % to 150 % of it.
+    NodesAbove110,
+    /// Nodes with more than 150 % of it.
+    NodesAbove150,
     /// 90th percentile of the latencies from the intended send time.
     LatencyP90,
     /// 99.9th percentile of the same.
@@ -52,7 +80,7 @@ pub enum Metric {
 
 impl Metric {
     /// All metrics in the order of columns.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 35] = [
         Self::Throughput,
         Self::LatencyP50,
         Self::LatencyP99,
@@ -67,6 +95,20 @@ impl Metric {
         Self::RoundTripP99,
         Self::MemoryPeak,
         Self::MemoryLeft,
+        Self::HandedOver,
+        Self::Wakeups,
+        Self::Imbalance,
+        Self::MovedJoin,
+        Self::MovedLeave,
+        Self::LookupTime,
+        Self::Sustained,
+        Self::ServiceP50,
+        Self::ServiceP99,
+        Self::NodesBelow50,
+        Self::NodesBelow90,
+        Self::NodesNear,
+        Self::NodesAbove110,
+        Self::NodesAbove150,
         Self::LatencyP90,
         Self::LatencyP999,
         Self::LatencyMax,
@@ -94,6 +136,20 @@ impl Metric {
             Self::RoundTripP99 => "round_trip_p99",
             Self::MemoryPeak => "memory_peak",
             Self::MemoryLeft => "memory_left",
+            Self::HandedOver => "handed_over",
+            Self::Wakeups => "wakeups",
+            Self::Imbalance => "imbalance",
+            Self::MovedJoin => "moved_join",
+            Self::MovedLeave => "moved_leave",
+            Self::LookupTime => "lookup_time",
+            Self::Sustained => "sustained",
+            Self::ServiceP50 => "service_p50",
+            Self::ServiceP99 => "service_p99",
+            Self::NodesBelow50 => "nodes_below_50",
+            Self::NodesBelow90 => "nodes_below_90",
+            Self::NodesNear => "nodes_near",
+            Self::NodesAbove110 => "nodes_above_110",
+            Self::NodesAbove150 => "nodes_above_150",
             Self::LatencyP90 => "latency_p90",
             Self::LatencyP999 => "latency_p999",
             Self::LatencyMax => "latency_max",
@@ -121,8 +177,23 @@ impl Metric {
             Self::Messages => "messages/command",
             Self::Batch => "commands/batch",
             Self::Rate => "items/s",
-            Self::HandOver | Self::PairTime | Self::RoundTripP50 | Self::RoundTripP99 => "ns",
+            Self::HandOver
+            | Self::PairTime
+            | Self::RoundTripP50
+            | Self::RoundTripP99
+            | Self::LookupTime => "ns",
             Self::MemoryPeak | Self::MemoryLeft => "bytes",
+            Self::HandedOver => "hand-overs/command",
+            Self::Wakeups => "wake-ups/thousand commands",
+            Self::Imbalance => "max/mean",
+            Self::MovedJoin | Self::MovedLeave => "% of keys",
+            Self::Sustained => "% of capacity",
+            Self::ServiceP50 | Self::ServiceP99 => "service times",
+            Self::NodesBelow50
+            | Self::NodesBelow90
+            | Self::NodesNear
+            | Self::NodesAbove110
+            | Self::NodesAbove150 => "% of nodes",
         }
     }
 

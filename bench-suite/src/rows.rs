@@ -14,8 +14,12 @@ use crate::metric::Metric;
 use crate::run::{Cell, Proof, Sample};
 use crate::stats::{Interval, paired_ratio, seed_of, summarise};
 
-/// The setting that ships: everything on.
-pub const DEFAULT_VARIANT: &str = "all";
+pub mod interaction;
+
+/// The setting that ships, in runs that have it; see [`default_variant`].
+pub const DEFAULT_VARIANT: &str = "default";
+/// The setting with everything on.
+pub const ALL_VARIANT: &str = "all";
 /// The setting with everything off.
 pub const NONE_VARIANT: &str = "none";
 /// The setting of the batching experiment in which every command travels alone.
@@ -39,9 +43,10 @@ pub struct Row {
 }
 
 /// What a cell is also compared with: the first word of the name says by which metric.
-const COMPARISONS: [(&str, Comparison); 6] = [
-    ("throughput_vs_default", Comparison::Variant(DEFAULT_VARIANT)),
+const COMPARISONS: [(&str, Comparison); 7] = [
+    ("throughput_vs_default", Comparison::Default),
     ("throughput_vs_none", Comparison::Variant(NONE_VARIANT)),
+    ("throughput_vs_one_group", Comparison::Case("groups-1")),
     ("throughput_vs_floor", Comparison::System(FLOOR_SYSTEM)),
     ("rate_vs_crossbeam", Comparison::System("crossbeam-channel")),
     ("latency_p50_vs_unbatched", Comparison::Variant(UNBATCHED_VARIANT)),
@@ -50,19 +55,34 @@ const COMPARISONS: [(&str, Comparison); 6] = [
 
 #[derive(Clone, Copy)]
 enum Comparison {
+    Default,
     Variant(&'static str),
     System(&'static str),
+    Case(&'static str),
 }
 
 impl Comparison {
-    fn reference(self, cell: &Cell) -> Cell {
+    fn reference(self, cell: &Cell, default: &str) -> Cell {
         let mut reference = cell.clone();
         match self {
+            Self::Default => reference.variant = default.into(),
             Self::Variant(variant) => reference.variant = variant.into(),
             Self::System(system) => reference.system = system.into(),
+            Self::Case(case) => reference.case = case.into(),
         }
         reference
     }
+}
+
+/// What the ablation of `samples` calls the default. Early runs had all four optimisations on by
+/// default and no cell of that name; their rows and reports stay what they were.
+#[must_use]
+pub fn default_variant(samples: &[Sample]) -> &'static str {
+    let has = |variant: &str| {
+        let of_ablation = |sample: &&Sample| sample.cell.experiment == "ablation";
+        samples.iter().filter(of_ablation).any(|sample| sample.cell.variant == variant)
+    };
+    if has(ALL_VARIANT) && !has(DEFAULT_VARIANT) { ALL_VARIANT } else { DEFAULT_VARIANT }
 }
 
 /// All rows of `samples`, in the order in which cells first appear.
@@ -77,10 +97,12 @@ pub fn derive(samples: &[Sample]) -> Vec<Row> {
         }
         of_cell.push(sample);
     }
+    let default = default_variant(samples);
     let mut rows = Vec::new();
     for cell in order {
         metric_rows(&by_cell[cell], &mut rows);
-        comparison_rows(cell, &by_cell, &mut rows);
+        comparison_rows(cell, &by_cell, default, &mut rows);
+        interaction::rows(cell, &by_cell, &mut rows);
     }
     rows.extend(contest::of(samples).into_iter().filter_map(advantage_row));
     rows
@@ -112,9 +134,14 @@ fn metric_rows(samples: &[&Sample], rows: &mut Vec<Row>) {
     }
 }
 
-fn comparison_rows(cell: &Cell, by_cell: &BTreeMap<&Cell, Vec<&Sample>>, rows: &mut Vec<Row>) {
+fn comparison_rows(
+    cell: &Cell,
+    by_cell: &BTreeMap<&Cell, Vec<&Sample>>,
+    default: &str,
+    rows: &mut Vec<Row>,
+) {
     for (name, comparison) in COMPARISONS {
-        let reference = comparison.reference(cell);
+        let reference = comparison.reference(cell, default);
         let Some(references) = by_cell.get(&reference).filter(|_| reference != *cell) else {
             continue;
         };
@@ -223,6 +250,7 @@ pub struct Table {
     index: BTreeMap<(Cell, String), usize>,
     latencies: BTreeMap<Cell, Vec<Latencies>>,
     contests: Vec<Contest>,
+    default: &'static str,
 }
 
 impl Table {
@@ -238,7 +266,8 @@ impl Table {
                 latencies.entry(sample.cell.clone()).or_default().push(of_sample.clone());
             }
         }
-        Self { rows, index, latencies, contests: contest::of(samples) }
+        let default = default_variant(samples);
+        Self { rows, index, latencies, contests: contest::of(samples), default }
     }
 
     /// What `share` (0 to 1) of the requests of `cell` did not exceed in microseconds, over its
@@ -256,6 +285,12 @@ impl Table {
     pub fn latencies_kept(&self, cell: &Cell) -> u64 {
         let of_cell = self.latencies.get(cell).map_or(&[][..], Vec::as_slice);
         of_cell.iter().map(Latencies::count).min().unwrap_or(0)
+    }
+
+    /// What this run's ablation calls the default.
+    #[must_use]
+    pub const fn default_variant(&self) -> &'static str {
+        self.default
     }
 
     /// The contests of `experiment`, in order.
@@ -304,7 +339,7 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_repetitions() {
         let mut samples = testing::cell_samples("raft", "none", &[10.0, 1000.0, 100.0]);
-        samples.extend(testing::cell_samples("raft", "all", &[20.0, 2000.0, 200.0]));
+        samples.extend(testing::cell_samples("raft", "default", &[20.0, 2000.0, 200.0]));
         let table = Table::new(&samples);
         let cell = Cell::new("ablation", "raft", "none", "ycsb-a");
         let ratio = table.figure(&cell, "throughput_vs_default").unwrap();
@@ -312,9 +347,23 @@ mod tests {
     }
 
     #[test]
+    fn an_early_run_is_compared_with_what_it_called_the_default() {
+        let mut samples = testing::cell_samples("raft", "none", &[10.0]);
+        samples.extend(testing::cell_samples("raft", "all", &[20.0]));
+        let early = Table::new(&samples);
+        assert_eq!(early.default_variant(), ALL_VARIANT);
+        samples.extend(testing::cell_samples("raft", "default", &[40.0]));
+        let table = Table::new(&samples);
+        assert_eq!(table.default_variant(), DEFAULT_VARIANT);
+        let cell = Cell::new("ablation", "raft", "none", "ycsb-a");
+        let ratio = |table: &Table| table.figure(&cell, "throughput_vs_default").map(|i| i.median);
+        assert_eq!((ratio(&early), ratio(&table)), (Some(0.5), Some(0.25)));
+    }
+
+    #[test]
     fn one_failed_repetition_fails_the_row_and_every_ratio_with_it() {
         let mut samples = testing::cell_samples("raft", "none", &[10.0, 11.0]);
-        samples.extend(testing::cell_samples("raft", "all", &[20.0, 22.0]));
+        samples.extend(testing::cell_samples("raft", "default", &[20.0, 22.0]));
         samples[3].proof = Proof::Failed("replica 2 differs".into());
         let table = Table::new(&samples);
         let figure = |variant| {
@@ -323,7 +372,7 @@ mod tests {
                 Metric::Throughput.name(),
             )
         };
-        assert!(figure("none").is_some() && figure("all").is_none());
+        assert!(figure("none").is_some() && figure("default").is_none());
         let none = Cell::new("ablation", "raft", "none", "ycsb-a");
         assert_eq!(table.figure(&none, "throughput_vs_default"), None);
         assert!(table.failed().iter().any(|row| row.to_json().contains("replica 2 differs")));
@@ -331,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_cell_without_figures_is_still_a_row() {
-        let mut samples = testing::cell_samples("pbft", "all", &[1.0]);
+        let mut samples = testing::cell_samples("pbft", "default", &[1.0]);
         samples[0].values.clear();
         samples[0].proof = Proof::Failed("no leader".into());
         let rows = derive(&samples);
@@ -341,7 +390,7 @@ mod tests {
 
     #[test]
     fn json_lines_have_the_promised_fields() {
-        let rows = derive(&testing::cell_samples("raft", "all", &[1.0, 2.0]));
+        let rows = derive(&testing::cell_samples("raft", "default", &[1.0, 2.0]));
         let value: serde_json::Value = serde_json::from_str(&rows[0].to_json()).unwrap();
         let mut fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();

@@ -133,8 +133,11 @@ pub struct Manifest {
     pub id: String,
     /// When it started, UTC.
     pub started: String,
-    /// How long it took, in seconds.
+    /// How long it took, in seconds, without the time between an interruption and going on.
     pub seconds: u64,
+    /// When it went on after an interruption, UTC.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<String>,
     /// The commit measured, or `unknown`.
     pub commit: String,
     /// Whether files outside `results/` differed from the commit.
@@ -194,11 +197,14 @@ impl Run {
     pub fn files(&self) -> Vec<(&'static str, String)> {
         let json = serde_json::to_string_pretty(&self.manifest)
             .expect("a manifest has only string keys and finite numbers");
-        vec![
-            ("run.json", json + "\n"),
-            ("samples.csv", write_samples(&self.samples)),
-            ("rows.csv", rows::to_csv(&rows::derive(&self.samples))),
-        ]
+        let raw = [("run.json", json + "\n"), ("samples.csv", write_samples(&self.samples))];
+        raw.into_iter().chain(self.derived()).collect()
+    }
+
+    /// Those files that follow from the samples.
+    #[must_use]
+    pub fn derived(&self) -> Vec<(&'static str, String)> {
+        vec![("rows.csv", rows::to_csv(&rows::derive(&self.samples)))]
     }
 
     /// Writes the folder `runs/<id>` below `results`; it appears complete or not at all.
@@ -241,10 +247,20 @@ pub(crate) fn read_bounded(path: &Path) -> Result<String, BenchError> {
 const KEYS: [&str; 8] =
     ["experiment", "system", "variant", "case", "repetition", "foreign_cpu", "repeats", "proof"];
 
-fn write_samples(samples: &[Sample]) -> String {
+/// The samples as a file with its header.
+pub(crate) fn write_samples(samples: &[Sample]) -> String {
     let mut csv = csv::Writer::from_writer(Vec::new());
     let header = KEYS.into_iter().chain(Metric::ALL.map(Metric::name));
     csv.write_record(header).expect("writing into memory does not fail");
+    write_records(csv, samples)
+}
+
+/// One sample as that file's next line, with its end.
+pub(crate) fn sample_line(sample: &Sample) -> String {
+    write_records(csv::Writer::from_writer(Vec::new()), std::slice::from_ref(sample))
+}
+
+fn write_records(mut csv: csv::Writer<Vec<u8>>, samples: &[Sample]) -> String {
     for sample in samples {
         let Sample { cell, repetition, foreign_cpu, repeats, proof, values, latencies: _ } = sample;
         let mut record = vec![
@@ -265,7 +281,8 @@ fn write_samples(samples: &[Sample]) -> String {
     String::from_utf8(bytes).expect("only strings were written")
 }
 
-fn parse_samples(text: &str) -> Result<Vec<Sample>, String> {
+/// Reads that file.
+pub(crate) fn parse_samples(text: &str) -> Result<Vec<Sample>, String> {
     let mut csv = csv::Reader::from_reader(text.as_bytes());
     let header = csv.headers().map_err(|error| error.to_string())?;
     let columns = columns(header).ok_or("the columns are not those of this program")?;

@@ -101,9 +101,13 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
 /// A seed for the interval of `name`, so that each figure has its own draws.
 #[must_use]
 pub fn seed_of(name: &str) -> u64 {
-    // FNV-1a: stable over versions and platforms, which std's hasher does not promise.
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    fnv_1a(name.as_bytes())
+}
+
+/// FNV-1a: stable over versions and platforms, which std's hasher does not promise.
+pub(crate) fn fnv_1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 

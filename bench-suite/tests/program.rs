@@ -85,6 +85,70 @@ fn report_again_is_the_same(results: &Path) {
     assert_eq!(read(), before);
 }
 
+/// Cells with their repetitions as the only run below `results` has them, in a fixed order.
+fn measured(results: &Path) -> Vec<(String, u32)> {
+    let mut runs = results.join("runs").read_dir().expect("runs were written");
+    let run = runs.next().expect("there is a run").expect("it can be read").path();
+    assert!(runs.next().is_none(), "nothing else is left below runs");
+    let run = quorate_bench::run::Run::read(&run).expect("it is complete");
+    let mut samples: Vec<(String, u32)> =
+        run.samples.iter().map(|one| (one.cell.to_string(), one.repetition)).collect();
+    samples.sort();
+    samples
+}
+
+#[test]
+fn an_interrupted_run_goes_on_and_measures_nothing_twice() {
+    let (folder, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let out = |folder: &tempfile::TempDir| folder.path().to_str().unwrap().to_owned();
+    let arguments = |out: String, more: &[&str]| {
+        let all = ["--quick", "--only", "wan", "--repetitions", "2", "--out", &out];
+        let output = compare(&[&all, more].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, message) = arguments(out(&folder), &["--stop-after", "7"]);
+    assert_eq!(code, None, "ended by a signal, like a kill: {message}");
+    assert!(!folder.path().join("README.md").exists(), "an incomplete run has no report");
+    let listing = folder.path().join("runs").read_dir().unwrap();
+    let hidden = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().file_name().to_string_lossy().starts_with('.')
+    };
+    assert!(listing.map(hidden).all(|hidden| hidden), "an incomplete run is hidden");
+
+    let (code, message) = arguments(out(&folder), &["--resume", "--stop-after", "12"]);
+    assert_eq!(code, None, "interrupted once more: {message}");
+    assert!(message.contains("7 repetitions are there"), "{message}");
+    let (code, message) = arguments(out(&folder), &["--resume"]);
+    assert_eq!(code, Some(0), "{message}");
+    assert!(message.contains("12 repetitions are there"), "{message}");
+
+    let (code, message) = arguments(out(&whole), &[]);
+    assert_eq!(code, Some(0), "{message}");
+    let samples = measured(folder.path());
+    assert_eq!(samples, measured(whole.path()));
+    assert!(samples.windows(2).all(|pair| pair[0] != pair[1]), "{samples:?}");
+}
+
+#[test]
+fn going_on_is_refused_where_nothing_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    refused(&["--resume", "--out", out], "there is none");
+    let begin = ["--quick", "--only", "wan", "--out", out, "--stop-after", "1"];
+    assert_eq!(compare(&begin).status.code(), None);
+    refused(&["--resume", "--only", "wan", "--out", out], "--quick was true and is false");
+    let other = ["--resume", "--quick", "--only", "wan", "--out", out, "--repetitions", "3"];
+    refused(&other, "--repetitions was not given and is 3");
+}
+
+#[test]
+fn verifying_what_is_no_run_ends_with_two() {
+    let folder = tempfile::tempdir().unwrap();
+    refused(&["--verify", "no/such/run"], "no/such/run");
+    refused(&["--verify", folder.path().to_str().unwrap()], "run.json");
+    refused(&["--verify", "x", "--quick"], "cannot be used with");
+}
+
 #[test]
 fn experiments_are_listed_with_their_questions() {
     let output = compare(&["--list"]);

@@ -1,48 +1,118 @@
-//! What is published in `results/` is what its run folder says, byte for byte.
+//! What is published in `results/` is what its run folder says, byte for byte; and a changed digit
+//! anywhere in it is found.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use quorate_bench::report;
 use quorate_bench::rows;
 use quorate_bench::run::Run;
+use quorate_bench::verify;
 
-fn results() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../results")
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The run that the published report names; `None` while nothing is published.
-fn published_run() -> Option<PathBuf> {
-    let data = std::fs::read_to_string(results().join("report/data.json")).ok()?;
-    let data: serde_json::Value = serde_json::from_str(&data).expect("data.json is JSON");
-    let id = data["run"].as_str().expect("data.json names its run");
-    Some(results().join("runs").join(id))
+/// The run that `README.md` in `results` names; `None` while nothing is published.
+fn published_run(results: &Path) -> Option<PathBuf> {
+    let run = verify::published_run(results).map(|id| results.join("runs").join(id));
+    if run.is_none() {
+        let published = ["README.md", "report"].map(|name| results.join(name).exists());
+        assert_eq!(published, [false, false], "a report that names no run");
+    }
+    run
 }
 
 #[test]
 fn the_published_report_follows_from_its_run_folder() {
-    let Some(run) = published_run() else {
-        let published = ["README.md", "report"].map(|name| results().join(name).exists());
-        assert_eq!(published, [false, false], "a report without data.json");
-        return;
-    };
-    for (name, expected) in report::again(&run).unwrap().files {
-        let path = results().join(name);
-        let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            found == expected,
-            "{} is not what its run says; run `cargo compare --report {}`",
-            path.display(),
-            run.display()
-        );
+    let Some(run) = published_run(&workspace().join("results")) else { return };
+    let verdict = verify::check(&run).unwrap();
+    assert!(
+        verdict.differences().next().is_none() && verdict.published.is_none(),
+        "{}run `cargo compare --report {}`",
+        verdict.in_words(),
+        run.display()
+    );
+    let named = |end: &str| verdict.files.iter().any(|file| file.path.ends_with(end));
+    for end in ["rows.csv", "results/README.md", "report/index.html", "report/data.json"] {
+        assert!(named(end), "{end} was compared: {verdict:?}");
     }
+    assert!(named("../README.md"), "the workspace's README has its numbers: {verdict:?}");
 }
 
 #[test]
 fn rows_of_every_kept_run_follow_from_its_samples() {
-    for run in report::history(&results()).unwrap() {
-        let folder = results().join("runs").join(&run.manifest.id);
-        let rows = std::fs::read_to_string(folder.join("rows.csv")).unwrap();
+    let results = workspace().join("results");
+    for run in report::history(&results).unwrap() {
+        let folder = results.join("runs").join(&run.manifest.id);
+        let rows = fs::read_to_string(folder.join("rows.csv")).unwrap();
         assert!(rows == rows::to_csv(&rows::derive(&run.samples)), "{}", folder.display());
         assert_eq!(Run::read(&folder).unwrap(), run);
     }
+}
+
+/// A copy of what is published, below a folder of its own.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn verify(run: &Path) -> (Option<i32>, String) {
+    let program = Command::new(env!("CARGO_BIN_EXE_compare"));
+    let output = { program }.arg("--verify").arg(run).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// The text with its last digit changed.
+fn falsified(text: &str) -> String {
+    let place = text.rfind(|letter: char| letter.is_ascii_digit()).expect("it has a digit");
+    let digit = if &text[place..=place] == "7" { "8" } else { "7" };
+    format!("{}{digit}{}", &text[..place], &text[place + 1..])
+}
+
+#[test]
+fn a_changed_digit_is_found_wherever_it_stands() {
+    let scratch = tempfile::tempdir().unwrap();
+    let results = scratch.path().join("results");
+    copy(&workspace().join("results"), &results);
+    fs::copy(workspace().join("README.md"), scratch.path().join("README.md")).unwrap();
+    let Some(run) = published_run(&results) else { return };
+    assert_eq!(verify(&run).0, Some(0), "{}", verify(&run).1);
+
+    let front = scratch.path().join("README.md");
+    let in_front = |text: &str| {
+        let (before, behind) = text.split_once(report::front::END).expect("it has numbers");
+        falsified(before) + report::front::END + behind
+    };
+    let anywhere = |text: &str| falsified(text);
+    let files: [(PathBuf, &dyn Fn(&str) -> String); 7] = [
+        (run.join("rows.csv"), &anywhere),
+        (run.join("samples.csv"), &anywhere),
+        (results.join("README.md"), &anywhere),
+        (results.join("report/index.html"), &anywhere),
+        (results.join("report/data.json"), &anywhere),
+        (results.join("report/ablation.svg"), &anywhere),
+        (front, &in_front),
+    ];
+    for (path, falsify) in files {
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, falsify(&text)).unwrap();
+        let (code, words) = verify(&run);
+        assert_eq!(code, Some(1), "{}: {words}", path.display());
+        assert!(words.contains("expected"), "{words}");
+        fs::remove_file(&path).unwrap();
+        let missing = verify(&run);
+        assert_ne!(missing.0, Some(0), "{}: {}", path.display(), missing.1);
+        fs::write(&path, text).unwrap();
+    }
+    fs::write(results.join("report/extra.svg"), "").unwrap();
+    assert!(verify(&run).1.contains("no run has made it"));
 }

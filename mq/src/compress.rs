@@ -70,6 +70,7 @@ pub use self::{
         DICTIONARY_BYTES_MAX, DICTIONARY_BYTES_MIN, Dictionary, DictionaryError, SAMPLE_BYTES_MAX,
     },
     frame::{FRAME_HEADER_BYTES, FRAME_RAW_BYTES_MAX, FRAME_VERSION, FrameError, FrameHeader},
+    held::hold,
     open::{DICTIONARIES_MAX, Decompressor, decompress_into, open},
 };
 
@@ -78,6 +79,7 @@ mod codec;
 mod compressor;
 mod dictionary;
 mod frame;
+mod held;
 mod open;
 mod prefix;
 #[cfg(test)]

@@ -113,6 +113,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod blame;
 mod certificate;
 mod checkpoint;
 mod config;

@@ -7,8 +7,6 @@ use quorate_smr::{Batch, BatchBuilder, ClientId, RequestSeq, Time};
 
 use crate::config::Limits;
 
-/// Batches sent again at one time.
-const RESENT_BATCHES_MAX: usize = 16;
 /// How many sequence numbers below a client's highest are remembered one by one.
 const EXECUTED_WINDOW: u64 = 1024;
 /// Clients of which executed requests are remembered.
@@ -26,6 +24,8 @@ pub(crate) struct Pending {
     index: BTreeMap<RequestId, u64>,
     /// Requests by client.
     clients: BTreeMap<ClientId, usize>,
+    /// The batches with a command of a client that was blamed when they came.
+    doubtful: BTreeSet<u64>,
     bytes: usize,
 }
 
@@ -35,6 +35,8 @@ struct Waiting {
     since: Time,
     /// Commands in it that were not executed.
     left: usize,
+    /// How many primaries were given up while it waited.
+    passed_over: usize,
 }
 
 /// What became of a batch that should wait.
@@ -57,10 +59,39 @@ impl Pending {
         self.bytes
     }
 
-    /// When the oldest of them began to wait.
+    /// When the oldest of them began to wait, doubtful ones left out.
     pub(crate) fn oldest(&self) -> Option<Time> {
         // Batches are numbered in the order in which they came.
-        self.batches.values().next().map(|waiting| waiting.since)
+        let believed = |(number, _): &(&u64, &Waiting)| !self.doubtful.contains(number);
+        self.batches.iter().find(believed).map(|(_, waiting)| waiting.since)
+    }
+
+    /// When the oldest of the doubtful ones began to wait.
+    pub(crate) fn oldest_doubtful(&self) -> Option<Time> {
+        self.batches.get(self.doubtful.first()?).map(|waiting| waiting.since)
+    }
+
+    /// A primary is given up: notes that it passed over what waited long enough; those that
+    /// `primaries_max` did, and doubtful ones that waited `longest`, are to be given up as well.
+    pub(crate) fn pass_over(
+        &mut self,
+        primaries_max: usize,
+        usual: impl Fn(Time) -> bool,
+        longest: impl Fn(Time) -> bool,
+    ) -> Vec<Batch> {
+        let mut given_up = Vec::new();
+        for (number, waiting) in &mut self.batches {
+            let gone = if self.doubtful.contains(number) {
+                longest(waiting.since)
+            } else {
+                waiting.passed_over += usize::from(usual(waiting.since));
+                waiting.passed_over >= primaries_max
+            };
+            if gone {
+                given_up.push(waiting.batch.clone());
+            }
+        }
+        given_up
     }
 
     /// The batches, oldest first.
@@ -68,10 +99,10 @@ impl Pending {
         self.batches.values().map(|waiting| &waiting.batch)
     }
 
-    /// The oldest batches, as far as they have waited longer than `interval`, up to a limit.
+    /// The oldest batches, as far as they have waited longer than `interval`.
     pub(crate) fn older_than(&self, now: Time, interval: Duration) -> impl Iterator<Item = &Batch> {
         let old = move |waiting: &&Waiting| now.since(waiting.since) >= interval;
-        self.batches.values().take_while(old).take(RESENT_BATCHES_MAX).map(|old| &old.batch)
+        self.batches.values().take_while(old).map(|old| &old.batch)
     }
 
     /// The batches that hold a command which none of `others` holds.
@@ -81,7 +112,13 @@ impl Pending {
     }
 
     /// Lets the commands of `batch` wait, except for those that do already.
-    pub(crate) fn remember(&mut self, batch: &Batch, now: Time, limits: &Limits) -> Remembered {
+    pub(crate) fn remember(
+        &mut self,
+        batch: &Batch,
+        now: Time,
+        limits: &Limits,
+        is_blamed: impl Fn(ClientId) -> bool,
+    ) -> Remembered {
         let Some(new) = self.only_new(batch) else { return Remembered::Full };
         if new.is_empty() {
             return Remembered::Known;
@@ -110,8 +147,12 @@ impl Pending {
         self.next += 1;
         self.bytes += new.len();
         let left = ids.len();
+        if ids.iter().any(|(client, _)| is_blamed(*client)) {
+            self.doubtful.insert(number);
+        }
         self.index.extend(ids.into_iter().map(|id| (id, number)));
-        self.batches.insert(number, Waiting { batch: new.clone(), since: now, left });
+        self.batches
+            .insert(number, Waiting { batch: new.clone(), since: now, left, passed_over: 0 });
         Remembered::New(new)
     }
 
@@ -129,6 +170,7 @@ impl Pending {
             if waiting.left == 0 {
                 self.bytes -= waiting.batch.len();
                 self.batches.remove(&number);
+                self.doubtful.remove(&number);
             }
         }
     }
@@ -254,14 +296,36 @@ mod tests {
         PbftConfig::default().limits()
     }
 
+    fn believed(_: ClientId) -> bool {
+        false
+    }
+
+    #[test]
+    fn what_enough_primaries_passed_over_is_given_up_and_doubtful_ones_hurry_nobody() {
+        let mut pending = Pending::default();
+        let (one, two) = (plain_batch(GroupId(0), 1, &[b"a"]), plain_batch(GroupId(0), 2, &[b"b"]));
+        let _ = pending.remember(&one, Time(5), &limits(), |_| true);
+        assert_eq!((pending.oldest(), pending.oldest_doubtful()), (None, Some(Time(5))));
+        let _ = pending.remember(&two, Time(6), &limits(), believed);
+        assert_eq!((pending.oldest(), pending.oldest_doubtful()), (Some(Time(6)), Some(Time(5))));
+        assert_eq!(pending.pass_over(2, |_| true, |_| false), []);
+        assert_eq!(pending.pass_over(2, |_| false, |_| false), [], "it had not waited long enough");
+        assert_eq!(pending.pass_over(2, |_| true, |_| true), [one.clone(), two]);
+        pending.forget(&one);
+        assert_eq!(pending.oldest_doubtful(), None);
+    }
+
     #[test]
     fn a_request_waits_once_and_leaves_when_executed() {
         let mut pending = Pending::default();
         let both = plain_batch(GroupId(0), 1, &[b"a", b"b"]);
         let more = plain_batch(GroupId(0), 2, &[b"b", b"c"]);
-        assert_eq!(pending.remember(&both, Time(5), &limits()), Remembered::New(both.clone()));
-        assert_eq!(pending.remember(&both, Time(6), &limits()), Remembered::Known);
-        let Remembered::New(rest) = pending.remember(&more, Time(7), &limits()) else {
+        assert_eq!(
+            pending.remember(&both, Time(5), &limits(), believed),
+            Remembered::New(both.clone())
+        );
+        assert_eq!(pending.remember(&both, Time(6), &limits(), believed), Remembered::Known);
+        let Remembered::New(rest) = pending.remember(&more, Time(7), &limits(), believed) else {
             panic!("one command is new")
         };
         assert_eq!(rest, plain_batch(GroupId(0), 3, &[b"c"]));
@@ -284,7 +348,7 @@ mod tests {
         ];
         for limits in tight {
             let mut pending = Pending::default();
-            assert_eq!(pending.remember(&batch, Time(0), &limits), Remembered::Full);
+            assert_eq!(pending.remember(&batch, Time(0), &limits, believed), Remembered::Full);
             assert_eq!(pending, Pending::default());
         }
     }

@@ -10,6 +10,7 @@ use quorate_smr::{
 };
 
 use crate::auth::PbftAuth;
+use crate::blame::Blame;
 use crate::certificate::{CheckpointCertificate, SignedNewView, SignedViewChange};
 use crate::checkpoint::CheckpointVotes;
 use crate::config::{Limits, PbftConfig};
@@ -69,6 +70,7 @@ pub struct Pbft {
     pub(crate) queue_bytes: usize,
     pub(crate) pending: Pending,
     pub(crate) executed: Executed,
+    pub(crate) blame: Blame,
 
     pub(crate) timers: Timers,
 }
@@ -124,6 +126,7 @@ impl Pbft {
             queue_bytes: 0,
             pending: Pending::default(),
             executed: Executed::default(),
+            blame: Blame::default(),
             timers: Timers::new(now, limits.timeout, group.replicas()),
         })
     }

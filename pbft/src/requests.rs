@@ -7,6 +7,9 @@ use crate::pending::Remembered;
 use crate::replica::{Out, Pbft};
 use crate::timer::Cost;
 
+/// Batches sent again at one time.
+const RESENT_BATCHES_MAX: usize = 16;
+
 /// What the primary did with a batch.
 enum Taken {
     Yes,
@@ -29,6 +32,7 @@ impl Pbft {
             return;
         };
         if self.is_active_primary() {
+            let Some(proposal) = self.screen(now, None, proposal, out) else { return };
             if let Taken::Full(proposal) = self.take(now, proposal, out) {
                 out.refuse(Refused::Proposal(proposal.into_batch()), Reason::Busy);
             }
@@ -42,9 +46,7 @@ impl Pbft {
     fn wait_for(&mut self, now: Time, proposal: &Proposal, out: &mut Out) {
         let batch = proposal.batch();
         // A repetition of what was executed is passed on, but it is no reason to suspect anyone.
-        if !self.executed.contains_all(batch)
-            && self.pending.remember(batch, now, &self.limits) == Remembered::Full
-        {
+        if !self.executed.contains_all(batch) && self.remember(batch, now) == Remembered::Full {
             out.refuse(Refused::Proposal(batch.clone()), Reason::Busy);
             return;
         }
@@ -66,9 +68,10 @@ impl Pbft {
             return;
         }
         if !self.is_active_primary() {
-            self.pass_on(now, &proposal, out);
+            self.pass_on(now, from, &proposal, out);
             return;
         }
+        let Some(proposal) = self.screen(now, Some(from), proposal, out) else { return };
         if self.executed.contains_all(proposal.batch()) {
             // Its client may have missed the answers; but a backup cannot repeat at will.
             if self.may_answer(now, from, Cost::Repetition) {
@@ -81,7 +84,7 @@ impl Pbft {
             // passes it on again.
             return;
         }
-        match self.pending.remember(proposal.batch(), now, &self.limits) {
+        match self.remember(proposal.batch(), now) {
             Remembered::New(batch) if batch == *proposal.batch() => {
                 let _ = self.take(now, proposal, out);
             }
@@ -94,13 +97,21 @@ impl Pbft {
         }
     }
 
-    /// As backup: a peer could not get this executed. Passed on once, when it is new.
-    fn pass_on(&mut self, now: Time, proposal: &Proposal, out: &mut Out) {
-        if !self.is_active() || self.executed.contains_all(proposal.batch()) {
+    /// As backup: a peer could not get this executed. Passed on once, when it is new; to a primary
+    /// that asks whether we believe it whenever it does (see [`crate::blame`]).
+    fn pass_on(&mut self, now: Time, from: ReplicaId, proposal: &Proposal, out: &mut Out) {
+        if !self.is_active() {
             return;
         }
-        let remembered = self.pending.remember(proposal.batch(), now, &self.limits);
-        if matches!(remembered, Remembered::New(_)) {
+        let asked = from == self.primary && self.may_answer(now, from, Cost::Repetition);
+        if asked {
+            out.send_immediately(To::One(self.primary), Message::Request(proposal.clone()));
+        }
+        if self.executed.contains_all(proposal.batch()) {
+            return;
+        }
+        let remembered = self.remember(proposal.batch(), now);
+        if matches!(remembered, Remembered::New(_)) && from != self.primary {
             out.send_immediately(To::One(self.primary), Message::Request(proposal.clone()));
         }
     }
@@ -129,23 +140,45 @@ impl Pbft {
             && self.queue_bytes + proposal.batch().len() <= self.limits.queue_bytes_max
     }
 
-    /// Whether the primary may assign another slot.
+    /// Whether the primary may assign another slot to this.
     fn has_room(&self, proposal: &Proposal) -> bool {
         let bytes = self.log.bytes() + proposal.batch().len();
-        self.log.contains(self.next_slot)
-            && self.installing.is_none()
-            && bytes <= self.limits.log_bytes_max / 2
+        // Half of the log, and half as much after each view that brought nothing: the others may
+        // hold what earlier primaries assigned and we never saw, and have no room for more.
+        let share = (self.limits.log_bytes_max / 2).checked_shr(self.fruitless_views());
+        self.may_assign() && bytes <= share.unwrap_or(0)
+    }
+
+    fn may_assign(&self) -> bool {
+        self.log.contains(self.next_slot) && self.installing.is_none()
     }
 
     /// As primary: orders what waits, as far as there is room.
     pub(crate) fn pump_queue(&mut self, now: Time, out: &mut Out) {
-        while self.is_active_primary() && self.queue.front().is_some_and(|next| self.has_room(next))
+        while self.is_active_primary()
+            && let Some(next) = self.queue.front()
         {
-            if let Some(proposal) = self.queue.pop_front() {
+            if self.has_room(next) {
+                let Some(proposal) = self.queue.pop_front() else { return };
                 self.queue_bytes -= proposal.batch().len();
                 self.assign(now, proposal, out);
+            } else if self.lacks_checkpoint() {
+                let Ok(null) = Proposal::new(Batch::empty(self.group.id)) else { return };
+                self.assign(now, null, out);
+            } else {
+                return;
             }
         }
+    }
+
+    /// Whether nothing frees bytes of the window unless more slots are assigned: only a checkpoint
+    /// does, and its slot has none yet. Null requests fill the gap, or batches so large that they
+    /// exhaust the bytes before they reach the checkpoint would stop the group for ever.
+    fn lacks_checkpoint(&self) -> bool {
+        let interval = self.limits.checkpoint_interval;
+        let base = self.log.base().0;
+        let checkpoint = base.saturating_sub(base % interval).saturating_add(interval);
+        self.may_assign() && self.next_slot.0 <= checkpoint
     }
 
     /// A view ended: what we queued or assigned as its primary, and was not executed, waits for
@@ -154,13 +187,41 @@ impl Pbft {
         if !self.is_primary() {
             return;
         }
+        for batch in self.unvouched_batches() {
+            // Not handed on: it could cost the next view as well. Its client asks again.
+            self.blame_clients(&batch);
+            self.pending.forget(&batch);
+        }
         let mut batches = self.unexecuted_batches();
         batches.extend(self.queue.drain(..).map(Proposal::into_batch));
         self.queue_bytes = 0;
         for batch in batches {
             // What does not fit is lost here; its client asks again.
-            let _ = self.pending.remember(&batch, now, &self.limits);
+            let _ = self.remember(&batch, now);
         }
+    }
+
+    /// Lets the commands of `batch` wait.
+    fn remember(&mut self, batch: &Batch, now: Time) -> Remembered {
+        let blame = &self.blame;
+        self.pending.remember(batch, now, &self.limits, |client| blame.is_blamed(client))
+    }
+
+    /// The batches that we assigned in this view and that too few others vouched for.
+    fn unvouched_batches(&self) -> Vec<Batch> {
+        let (me, weak) = (self.group.me, self.group.weak());
+        if !self.limits.client_auth || !self.is_active() {
+            return Vec::new();
+        }
+        let own = self.log.iter().filter(|(slot, _)| *slot > self.committed);
+        let own = own.filter(|(slot, _)| !self.was_chosen(*slot));
+        own.filter_map(|(_, entry)| {
+            let digest = entry.round.digest.filter(|it| !entry.round.vouched(*it, me, weak))?;
+            entry.body(digest)
+        })
+        .filter(|batch| !batch.is_empty())
+        .cloned()
+        .collect()
     }
 
     /// The batches assigned in this view that were not executed.
@@ -176,16 +237,22 @@ impl Pbft {
     /// A view was entered: what waits goes to its primary, except for what the view started with.
     pub(crate) fn hand_over_pending(&mut self, now: Time, out: &mut Out) {
         let chosen = self.unexecuted_batches();
-        let waiting: Vec<Batch> = self.pending.not_among(&chosen).cloned().collect();
+        let mut waiting: Vec<Batch> = self.pending.not_among(&chosen).cloned().collect();
         if self.is_primary() {
             // So that what backups pass on is not ordered a second time.
             for batch in &chosen {
-                let _ = self.pending.remember(batch, now, &self.limits);
+                let _ = self.remember(batch, now);
             }
+        }
+        if !self.is_primary() && self.fruitless_views() > 0 {
+            // Not all at once to a primary that may not get done what it gets: the rest follows
+            // with what is sent again.
+            waiting.truncate(self.portion(RESENT_BATCHES_MAX));
         }
         let waiting = waiting.into_iter().filter_map(|batch| Proposal::new(batch).ok());
         for proposal in waiting {
             if self.is_primary() {
+                let Some(proposal) = self.screen(now, None, proposal, out) else { continue };
                 if let Taken::Full(proposal) = self.take(now, proposal, out) {
                     // So that it is new when a backup or its client sends it again.
                     self.pending.forget(proposal.batch());
@@ -204,7 +271,8 @@ impl Pbft {
             return;
         }
         let to = if self.is_active() { To::One(self.primary) } else { To::Others };
-        for batch in self.pending.older_than(now, self.limits.retransmit_interval) {
+        let most = self.portion(RESENT_BATCHES_MAX);
+        for batch in self.pending.older_than(now, self.limits.retransmit_interval).take(most) {
             if let Ok(proposal) = Proposal::new(batch.clone()) {
                 out.send_immediately(to, Message::Request(proposal));
             }
@@ -223,6 +291,11 @@ impl Pbft {
         if !self.pending.is_empty() {
             for command in body.commands() {
                 self.pending.executed(command.client, command.seq);
+            }
+        }
+        if !self.blame.is_empty() {
+            for command in body.commands() {
+                self.blame.executed(command.client, command.seq);
             }
         }
     }

@@ -15,6 +15,8 @@ use crate::replica::{Out, Pbft, Phase};
 /// What one peer may make us send on its own request in one retransmission interval, in the units
 /// of [`Cost`].
 const ANSWERS_MAX: u32 = 1024;
+/// How often the time between two reports is doubled while they bring nothing.
+const REPORT_DOUBLINGS_MAX: u32 = 4;
 
 /// What an answer costs its sender, roughly.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,8 @@ pub(crate) struct Timers {
     pub(crate) wanted: Option<Time>,
     /// When the last report was sent.
     reported: Option<Time>,
+    /// Reports in a row that brought nothing: the next one waits longer.
+    fruitless: u32,
     start: Time,
     /// Answers to each member since the window of its budget began, by rank.
     budgets: Vec<(Time, u32)>,
@@ -59,9 +63,15 @@ impl Timers {
             waiting: None,
             wanted: None,
             reported: None,
+            fruitless: 0,
             start: now,
             budgets: vec![(now, 0); replicas],
         }
+    }
+
+    /// When the current view was entered.
+    pub(crate) const fn entered(&self) -> Time {
+        self.entered
     }
 }
 
@@ -82,7 +92,24 @@ impl Pbft {
                 oldest.map(|since| since.max(timers.entered))
             }
         };
-        since.map(|since| since.after(timers.timeout))
+        let usual = since.map(|since| since.after(timers.timeout));
+        [usual, self.doubtful_deadline()].into_iter().flatten().min()
+    }
+
+    /// When a request of a client that is blamed has waited too long: the client deserves little
+    /// trust, but the primary may be at fault all the same.
+    fn doubtful_deadline(&self) -> Option<Time> {
+        if self.phase == Phase::Changing || self.is_primary() {
+            return None;
+        }
+        let since = self.pending.oldest_doubtful()?.max(self.timers.entered);
+        Some(since.after(self.limits.timeout_max))
+    }
+
+    /// How many view changes in a row brought nothing.
+    pub(crate) fn fruitless_views(&self) -> u32 {
+        let doubled = self.timers.timeout.as_nanos() / self.limits.timeout.as_nanos().max(1);
+        doubled.checked_ilog2().unwrap_or(0)
     }
 
     /// When the next report is due: soon while something is stuck, now and then otherwise.
@@ -90,26 +117,46 @@ impl Pbft {
         let timers = &self.timers;
         let Some(reported) = timers.reported else { return timers.start };
         let idle = reported.after(self.limits.status_interval);
-        let stuck = match self.phase {
-            Phase::Changing => Some(reported),
-            Phase::Active if self.ahead.is_some() => Some(reported),
-            Phase::Active => {
-                let oldest = [timers.waiting, self.pending.oldest()].into_iter().flatten().min();
-                oldest.map(|since| since.max(reported))
-            }
-        };
-        stuck.map_or(idle, |since| idle.min(since.after(self.limits.retransmit_interval)))
+        // What each report makes the others send can exceed what they and we get done, and then
+        // nothing gets through any more: reports that bring nothing come at twice the distance.
+        let wait = self.limits.retransmit_interval * (1 << timers.fruitless);
+        self.stuck_since().map_or(idle, |since| since.max(reported).after(wait))
+    }
+
+    /// Since when something waits that the others could bring on; some time ago when it is known
+    /// only that something does.
+    fn stuck_since(&self) -> Option<Time> {
+        let timers = &self.timers;
+        if self.phase == Phase::Changing || self.ahead.is_some() {
+            return Some(timers.start);
+        }
+        let pending = [self.pending.oldest(), self.pending.oldest_doubtful()];
+        pending.into_iter().chain([timers.waiting]).flatten().min()
     }
 
     pub(crate) fn on_tick(&mut self, now: Time, out: &mut Out) {
         if self.view_deadline().is_some_and(|deadline| deadline <= now) {
+            if self.is_active() && !self.is_primary() {
+                self.blame_for_waiting(now);
+            }
             self.start_view_change(now, self.view.next(), out);
         }
         if self.status_deadline() <= now {
             self.resend_pending(now, out);
             self.ask_for_missing(now, out);
             self.report(now, out);
+            if self.stuck_since().is_some() {
+                self.timers.fruitless = (self.timers.fruitless + 1).min(REPORT_DOUBLINGS_MAX);
+            }
         }
+    }
+
+    /// How many of `most` things to send again at once: half as many with every report and every
+    /// view that brought nothing, for a receiver may have lost the others because there were so
+    /// many. Which are sent first is a matter of order, so that a few always get on.
+    pub(crate) fn portion(&self, most: usize) -> usize {
+        let halvings = (self.timers.fruitless + self.fruitless_views()).min(REPORT_DOUBLINGS_MAX);
+        (most >> halvings).max(1)
     }
 
     /// Tells the others where we stand; they send what we lack.
@@ -146,6 +193,7 @@ impl Pbft {
         };
         let more = (self.committed.0 + 1..=self.log.last().0).any(waits);
         self.timers.waiting = more.then_some(now);
+        self.timers.fruitless = 0;
         if self.is_active() {
             self.timers.progressed = true;
             self.timers.timeout = self.limits.timeout;
@@ -163,11 +211,13 @@ impl Pbft {
         timers.progressed = false;
         timers.waiting = None;
         timers.wanted = None;
+        timers.fruitless = 0;
     }
 
     /// A view was entered.
     pub(crate) fn note_entered(&mut self, now: Time) {
         self.timers.entered = now;
+        self.timers.fruitless = 0;
         self.timers.wanted = None;
         self.timers.waiting = None;
     }

@@ -17,7 +17,7 @@ use crate::replica::{Out, Pbft, Phase};
 use crate::timer::Cost;
 
 /// Slots whose votes are sent again in answer to one report.
-const RESENT_SLOTS_MAX: u64 = 32;
+const RESENT_SLOTS_MAX: usize = 32;
 /// Slots whose bodies are looked for at one tick.
 const SOUGHT_SLOTS_MAX: u64 = 64;
 
@@ -92,7 +92,8 @@ impl Pbft {
     fn resend_votes(&self, from: ReplicaId, above: Slot, out: &mut Out) {
         let (view, to) = (self.view, To::One(from));
         let first = above.max(self.log.base()).0.saturating_add(1);
-        let last = self.log.last().0.min(first.saturating_add(RESENT_SLOTS_MAX - 1));
+        let most = self.portion(RESENT_SLOTS_MAX) as u64;
+        let last = self.log.last().0.min(first.saturating_add(most - 1));
         for slot in (first..=last).map(Slot) {
             let Some(round) = self.log.entry(slot).map(|entry| &entry.round) else { continue };
             let Some(digest) = round.digest.filter(|_| round.accepted) else { continue };

@@ -19,6 +19,7 @@ impl Pbft {
             return;
         }
         self.give_up_primacy(now);
+        self.blame.forget_vouchers();
         self.note_view_change();
         self.view = view;
         self.primary = self.group.primary(view);

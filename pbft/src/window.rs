@@ -82,9 +82,11 @@ impl Entry {
 
     /// Bytes of the bodies held.
     fn bytes(&self) -> usize {
-        let unproven = self.round.unproven.as_ref().map_or(0, |proposal| proposal.batch().len());
-        let fetched = self.fetched.as_ref().map_or(0, Batch::len);
-        let accepted: usize = self.accepted().map(|accepted| accepted.batch.len()).sum();
+        // Null requests are not counted: they hold nothing and must always find room.
+        let held = |batch: &Batch| if batch.is_empty() { 0 } else { batch.len() };
+        let unproven = self.round.unproven.as_ref().map_or(0, |proposal| held(proposal.batch()));
+        let fetched = self.fetched.as_ref().map_or(0, held);
+        let accepted: usize = self.accepted().map(|accepted| held(&accepted.batch)).sum();
         accepted + unproven + fetched
     }
 

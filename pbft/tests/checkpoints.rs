@@ -260,3 +260,36 @@ fn a_replica_that_contradicts_a_stable_checkpoint_goes_on_from_a_proven_state_on
     arrives(&mut lone, Digest([9; 32]));
     assert_eq!((lone.status().base, lone.status().committed), (Slot(8), Slot(8)));
 }
+
+#[test]
+fn batches_that_fill_the_log_before_a_checkpoint_slot_do_not_stop_the_group() {
+    // Half of 4 KiB holds two of these batches, and the checkpoint comes at slot 4.
+    let tight = PbftConfig { batch_bytes_max: 1024, log_bytes_max: 4096, ..config() };
+    let mut pump = Pump::<Pbft>::new(4, &tight);
+    for _ in 0..12 {
+        pump.propose(R0, &[&[7; 900]]);
+    }
+    pump.settle();
+    for id in replicas(4) {
+        assert_eq!(pump.payloads(id).len(), 12, "{id}");
+        let status = pump.replica(id).status();
+        assert_eq!((status.epoch, status.base), (0, Slot(24)), "{id}: two batches a checkpoint");
+    }
+}
+
+#[test]
+fn a_backup_whose_log_is_full_still_takes_the_null_requests_that_bring_a_checkpoint() {
+    let tight = PbftConfig { batch_bytes_max: 1024, log_bytes_max: 4096, ..config() };
+    let mut pump = Pump::<Pbft>::new(4, &tight);
+    // The primary fills the log of one backup with assignments that nobody else hears of; then one
+    // of the others is gone, so that nothing goes on without that backup.
+    for (slot, seq) in (5..9).zip(900..) {
+        post(&mut pump, R0, R1, pre_prepare(0, slot, &batch(seq, &[7; 900])));
+    }
+    pump.settle();
+    assert!(pump.replica(R1).status().held_bytes > 3 * 1024);
+    pump.isolate(R3);
+    pump.propose(R2, &[&[8; 900]]);
+    let served = |pump: &Pump<Pbft>| pump.payloads(R2).contains(&vec![8; 900]);
+    advance_until(&mut pump, served);
+}

@@ -89,6 +89,7 @@ impl<P: Protocol, S: StateMachine> Cluster<P, S> {
         journals: &JournalFactory<P>,
     ) -> Result<Self, StartError> {
         config.validate()?;
+        config.packing.hold()?;
         let config = Arc::new(config);
         let mut parts = Parts::open(&config)?;
         let machine: Box<dyn Fn() -> S + Send + Sync> = Box::new(machine);
@@ -465,7 +466,9 @@ fn protocol_stage<P: Protocol>(
         let queues = &settings.queues;
         let limits =
             IntakeLimits { requests_max: queues.intake_requests, bytes_max: queues.intake_bytes };
-        Intake::new(group, settings.batching, settings.compression, limits)
+        // Validated before; should memory for zstd be short now, batches travel as they are.
+        let compressor = settings.packing.compressor(settings.compression).ok().flatten();
+        Intake::new(group, settings.batching, compressor, limits)
     };
     let unapplied_max = config.queues.unapplied_batches;
     ProtocolStage::new(identity, Box::new(make_intake), config.retry_after(), unapplied_max)
@@ -476,6 +479,7 @@ fn merge(placement: &Placement, mut views: Vec<WorkerView>) -> ClusterStatus {
     let workers = views.iter().map(|view| WorkerReport {
         worker: view.worker,
         wakeups: view.wakeups,
+        handed_over: view.handed_over,
         cpu: view.account.map(|(cpu, _)| Duration::from_nanos(cpu)),
         queued: view.account.map(|(_, queued)| Duration::from_nanos(queued)),
     });

@@ -12,6 +12,7 @@ use quorate_smr::session::{CLIENT_ID_FIRST, SessionLimits};
 use quorate_smr::{ClusterId, GroupId, Protocol, REPLICAS_MAX, RecoverError, ReplicaId, Seed};
 
 use crate::journal::JournalError;
+use crate::packing::{Packing, PackingError};
 use crate::queues::QueueKind;
 
 /// The most groups of one cluster: the placement of keys knows no more shards.
@@ -134,6 +135,8 @@ pub struct ClusterConfig<P: Protocol> {
     pub batching: BatchPolicy,
     /// When batches are compressed.
     pub compression: CompressionPolicy,
+    /// How they are compressed then.
+    pub packing: Packing,
     /// How messages cross.
     pub transport: Transport,
     /// What journals keep.
@@ -152,6 +155,9 @@ pub struct ClusterConfig<P: Protocol> {
     pub drain_timeout: Duration,
 }
 
+/// One group, batches of what waits with eight in flight, no compression, everything on one
+/// thread: what is fastest in one process (`results/`, ablation). Compression pays below some
+/// Gbit/s of link, more groups where there are cores or machines to spread them over.
 impl<P: Protocol> Default for ClusterConfig<P> {
     fn default() -> Self {
         Self {
@@ -162,6 +168,7 @@ impl<P: Protocol> Default for ClusterConfig<P> {
             workers: 1,
             batching: BatchPolicy::adaptive(),
             compression: CompressionPolicy::Off,
+            packing: Packing::default(),
             transport: Transport::Values,
             journal: JournalFormat::Values,
             sessions: SessionLimits::default(),
@@ -202,6 +209,7 @@ impl<P: Protocol> ClusterConfig<P> {
             in_range(what, value, 1, QUEUE_CAPACITY_MAX)?;
         }
         in_range("queues.intake_bytes", queues.intake_bytes, 1, usize::MAX)?;
+        self.packing.compressor(self.compression)?;
         Ok(())
     }
 
@@ -283,6 +291,9 @@ pub enum StartError {
         /// Why.
         error: JournalError,
     },
+    /// Batches cannot be packed as asked for.
+    #[error(transparent)]
+    Packing(#[from] PackingError),
     /// A queue could not be opened.
     #[error("queue: {0}")]
     Queue(#[from] quorate_mq::CapacityError),

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use quorate_mq::batcher::{BatchPolicy, Batcher, Decision};
-use quorate_mq::compress::{CompressionPolicy, Compressor};
+use quorate_mq::compress::Compressor;
 use quorate_smr::batch::BATCH_HEADER_BYTES;
 use quorate_smr::{Batch, BatchBuilder, ClientId, Command, GroupId, RequestSeq, Time};
 
@@ -53,11 +53,9 @@ impl Intake {
     pub(crate) fn new(
         group: GroupId,
         policy: BatchPolicy,
-        compression: CompressionPolicy,
+        compressor: Option<Compressor>,
         limits: IntakeLimits,
     ) -> Self {
-        let compressor =
-            (compression != CompressionPolicy::Off).then(|| Compressor::new(compression));
         Self {
             waiting: VecDeque::new(),
             waiting_requests: 0,
@@ -245,7 +243,7 @@ mod tests {
 
     fn intake(policy: BatchPolicy, requests_max: usize) -> Intake {
         let limits = IntakeLimits { requests_max, bytes_max: 1000 };
-        Intake::new(GroupId(0), policy, CompressionPolicy::Off, limits)
+        Intake::new(GroupId(0), policy, None, limits)
     }
 
     fn batches(intake: &mut Intake) -> Vec<Batch> {

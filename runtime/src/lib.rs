@@ -74,6 +74,7 @@ mod intake;
 pub mod journal;
 mod message;
 mod node;
+mod packing;
 mod placement;
 mod ports;
 mod queues;
@@ -91,5 +92,6 @@ pub use config::{
 };
 pub use direct::{Direct, DirectConfig, DirectRecord};
 pub use journal::{Journal, MemoryJournal};
+pub use packing::{Packing, PackingError};
 pub use queues::QueueKind;
 pub use report::{ClusterReport, ClusterStatus, NodeReport, VerifyError};

@@ -144,6 +144,7 @@ pub(crate) enum Control<P: Protocol, S> {
 pub(crate) struct WorkerView {
     pub(crate) worker: usize,
     pub(crate) wakeups: u64,
+    pub(crate) handed_over: u64,
     /// Nanoseconds on a core, and waiting for one.
     pub(crate) account: Option<(u64, u64)>,
     pub(crate) protocols: Vec<ProtocolView>,

@@ -41,6 +41,8 @@ pub(crate) struct Ports<P: Protocol> {
     local_max: usize,
     peers: Vec<Vec<PeerMessage<P>>>,
     hands: Vec<Vec<Internal<P>>>,
+    /// Messages and pieces of work for nodes on other workers.
+    pub(crate) handed_over: u64,
     scratch: Vec<u8>,
 }
 
@@ -60,6 +62,7 @@ impl<P: Protocol> Ports<P> {
             local_max,
             peers: (0..workers).map(|_| Vec::new()).collect(),
             hands: (0..workers).map(|_| Vec::new()).collect(),
+            handed_over: 0,
             scratch: Vec::new(),
         }
     }
@@ -142,6 +145,7 @@ impl<P: Protocol> Ports<P> {
         if worker == self.worker {
             self.local.push_back(message);
         } else {
+            self.handed_over += 1;
             self.peers[worker].push(message);
         }
     }
@@ -154,6 +158,7 @@ impl<P: Protocol> Ports<P> {
         hand: Hand<P>,
     ) {
         let worker = self.shared.placement.worker(node, stage);
+        self.handed_over += u64::from(worker != self.worker);
         self.hands[worker].push(Internal { node, incarnation, hand });
     }
 

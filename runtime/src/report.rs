@@ -113,6 +113,9 @@ pub struct WorkerReport {
     pub worker: usize,
     /// How often it was woken, or woke for a deadline.
     pub wakeups: u64,
+    /// Messages of replicas and pieces of work that it handed to other threads. What stays on the
+    /// thread is a plain call and not counted, nor is what clients send and get.
+    pub handed_over: u64,
     /// Processor time that it used; `None` where the system does not tell.
     pub cpu: Option<Duration>,
     /// Time that it was ready to run and waited for a core: large where the machine is busy with

@@ -404,6 +404,7 @@ impl<P: Protocol, S: StateMachine> Worker<P, S> {
         WorkerView {
             worker: self.index,
             wakeups: self.wakeups,
+            handed_over: self.ports.handed_over,
             account: thread_account(),
             protocols: self.protocols.iter().flatten().map(|stage| stage.view()).collect(),
             journals: journals

@@ -31,6 +31,7 @@
 //! | [`door`] | what a replica refuses before its protocol sees it |
 //! | [`explore`] | every state of small groups, within bounds |
 //! | [`lincheck`] | the linearizability checker |
+//! | [`metered`] | performance: hosts whose work takes time, without faults |
 //! | [`scene`] | scripted runs: named scenarios, step by step |
 //! | [`campaign`], [`registry`] | many seeds over all cores; protocols by name |
 
@@ -61,6 +62,7 @@ pub mod invariants;
 mod lifecycle;
 pub mod lincheck;
 pub mod machine;
+pub mod metered;
 mod nemesis;
 mod network;
 mod node;

@@ -387,6 +387,10 @@ impl<P: Inspect> World<P> {
         };
         let (number, wish) = (*number, wish.clone());
         self.counters.latencies_ns.push(now_ns - called_at_ns);
+        let attempts = client.attempts;
+        if let Some(script) = &mut self.script {
+            script.answered(now_ns, attempts);
+        }
         client.learn(&wish, &answer);
         if self.trace.is_some() {
             let label = label_of_answer(&answer);

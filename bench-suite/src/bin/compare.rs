@@ -1,7 +1,7 @@
 //! `cargo compare`: runs the experiments, writes a run folder and its report, prints a table.
 //!
 //! Exit codes: 0 when every row was verified, 1 when a row failed its checks (the report shows
-//! which), 2 when the call was wrong or something could not be read or written.
+//! which) or a published file is not what its run says (`--verify`), 2 when the call was wrong or something could not be read or written.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -38,12 +38,23 @@ struct Arguments {
     /// Print the rows as JSON lines on standard output, and nothing else there.
     #[arg(long)]
     json: bool,
+    /// Go on with an interrupted run of the same commit, options and machine: what it has measured
+    /// already is kept.
+    #[arg(long, conflicts_with = "list")]
+    resume: bool,
+    /// Derive every table and plot again from this run folder and compare with what is there; exit
+    /// code 1 says that something differs.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["quick", "only", "list", "repetitions", "report", "resume", "out", "json"])]
+    verify: Option<PathBuf>,
     /// Regenerate the report from this run folder, without measuring.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["quick", "only", "list", "repetitions"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["quick", "only", "list", "repetitions", "resume"])]
     report: Option<PathBuf>,
     /// Measures the memory of an unbounded queue in this process; called by the program itself.
     #[arg(long, value_name = "QUEUE", hide = true)]
     memory_of: Option<String>,
+    /// Ends the process, as a kill would, after so many repetitions; for tests of --resume.
+    #[arg(long, value_name = "N", hide = true)]
+    stop_after: Option<usize>,
     /// Items of the burst whose memory is measured.
     #[arg(long, value_name = "N", hide = true, requires = "memory_of", default_value_t = scenario::MEMORY_ITEMS)]
     items: u64,
@@ -61,11 +72,14 @@ fn main() -> ExitCode {
         out: arguments.out,
         publish: !arguments.no_publish,
         json: arguments.json,
+        resume: arguments.resume,
+        stop_after: arguments.stop_after,
         arguments: std::env::args().skip(1).collect(),
     };
-    let done = match (arguments.list, arguments.report) {
-        (true, _) => Ok(compare::list()),
-        (_, Some(run)) => compare::report_again(&run, &options),
+    let done = match (arguments.list, arguments.verify, arguments.report) {
+        (true, _, _) => Ok(compare::list()),
+        (_, Some(run), _) => compare::verify(&run),
+        (_, _, Some(run)) => compare::report_again(&run, &options),
         _ => compare::measure(&options),
     };
     match done {
@@ -73,7 +87,7 @@ fn main() -> ExitCode {
             // A reader that went away (a closed pipe) is no failure of the run.
             let _ = std::io::stdout().write_all(done.output.as_bytes());
             eprint!("{}", done.note);
-            if done.failed_rows > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS }
+            if done.failed_rows + done.differences > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS }
         }
         Err(error) => {
             eprintln!("compare: {error}");

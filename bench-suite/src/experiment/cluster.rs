@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quorate_runtime::{Client, Cluster, ClusterConfig, ClusterReport};
+use quorate_runtime::{Client, Cluster, ClusterConfig, ClusterReport, Layout};
 use quorate_sim::lincheck::{
     KvCall, KvOperation, KvReturn, KvVerdict, Limits, Operation as Recorded, check_kv,
 };
@@ -124,11 +124,17 @@ fn bound<P: Protocol, S: StateMachine>(
     prepared: &Prepared,
     demand: Demand<'_>,
 ) -> Outcome {
-    // Threads inherit the cores of the thread that starts them.
+    // Threads inherit the cores of the thread that starts them. One thread of replicas keeps off
+    // the clients' core; where there are several, the system places them all.
     let cores = Cores::allowed();
-    cores.all_but_last().bind();
+    let spread = config.layout != Layout::Inline;
+    if !spread {
+        cores.all_but_last().bind();
+    }
     let started = Cluster::start(config, machine);
-    cores.last().bind();
+    if !spread {
+        cores.last().bind();
+    }
     let outcome = match started {
         Ok(cluster) => on(cluster, prepared, demand),
         Err(error) => Outcome::failed(&error),

@@ -1,11 +1,15 @@
-//! Runs plans: interleaves repetitions, repeats disturbed ones, shows progress on standard error.
+//! Runs plans: interleaves repetitions, repeats disturbed ones, keeps each sample as it comes, and
+//! leaves out those that an interrupted run kept before.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::error::BenchError;
 use crate::experiment::{Effort, Experiment, Plan, Trial};
 use crate::machine::LoadMeter;
-use crate::run::{Done, Sample};
+use crate::partial::Partial;
+use crate::progress::{Progress, Stage};
+use crate::run::{Cell, Done, Proof, Sample};
 
 /// Repetitions of one cell, at most.
 pub const REPETITIONS_MAX: u32 = 1000;
@@ -16,58 +20,136 @@ pub const REPEATS_MAX: u32 = 3;
 /// In a short run: the share of all repetitions that may be repeated.
 const QUICK_REPEATS_SHARE: f64 = 0.1;
 
-/// Runs `experiments` and returns their samples with a note on each.
+/// Refuses what cannot be measured.
 ///
 /// # Errors
-/// When a plan cannot be made. Failed repetitions are samples, not errors.
+/// When there would be no repetition, or more than [`REPETITIONS_MAX`].
+pub fn check(effort: &Effort) -> Result<(), BenchError> {
+    match effort.repetitions {
+        Some(count) if count == 0 || count > REPETITIONS_MAX => Err(BenchError::Setting {
+            setting: "--repetitions",
+            value: count.to_string(),
+            allowed: "between 1 and 1000",
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Runs `experiments` and keeps their samples in `partial`; what is there already is not measured
+/// again. Returns what the manifest says of each.
+///
+/// # Errors
+/// When a plan cannot be made, or a sample not be kept. Failed repetitions are samples, not errors.
 pub fn run(
     experiments: &[&Experiment],
     effort: &Effort,
-) -> Result<(Vec<Done>, Vec<Sample>), BenchError> {
-    if effort.repetitions.is_some_and(|count| count == 0 || count > REPETITIONS_MAX) {
-        let value = effort.repetitions.unwrap_or(0).to_string();
-        let (setting, allowed) = ("--repetitions", "between 1 and 1000");
-        return Err(BenchError::Setting { setting, value, allowed });
-    }
-    let (mut done, mut samples) = (Vec::new(), Vec::new());
-    for experiment in experiments {
+    partial: &mut Partial,
+) -> Result<Vec<Done>, BenchError> {
+    let plan = |experiment: &Experiment| {
         let mut plan = (experiment.plan)(effort)?;
         plan.repetitions = effort.repetitions.unwrap_or(plan.repetitions);
-        run_plan(experiment.name, &mut plan, effort, &mut samples);
-        done.push(Done {
-            name: experiment.name.into(),
-            repetitions: plan.repetitions,
-            measured_ms: u64::try_from(plan.measured.as_millis()).unwrap_or(u64::MAX),
-            settings: plan.settings,
-        });
+        Ok(plan)
+    };
+    let mut progress = Progress::new(survey(experiments, partial, plan)?);
+    let mut all = Vec::new();
+    for (place, experiment) in experiments.iter().enumerate() {
+        if let Some(done) = partial.finished(experiment.name) {
+            all.push(done.clone());
+            continue;
+        }
+        let mut plan = plan(experiment)?;
+        let done = plan.describe(experiment.name);
+        partial.begin(done.clone(), plan.trials.len())?;
+        progress.begin(place);
+        run_plan(&mut plan, effort, partial, (&mut progress, place))?;
+        progress.end();
+        all.push(done);
     }
-    Ok((done, samples))
+    Ok(all)
 }
 
-fn run_plan(name: &str, plan: &mut Plan, effort: &Effort, samples: &mut Vec<Sample>) {
+/// How much there is to do. Plans are made and dropped again, so that all of them are known to be
+/// possible before anything is measured, and no more than one is in memory.
+fn survey(
+    experiments: &[&Experiment],
+    partial: &Partial,
+    plan: impl Fn(&Experiment) -> Result<Plan, BenchError>,
+) -> Result<Vec<Stage>, BenchError> {
+    let stage = |experiment: &&Experiment| {
+        let name = experiment.name.to_owned();
+        if let Some(done) = partial.finished(&name) {
+            let measured = Duration::from_millis(done.measured_ms);
+            return Ok(Stage { name, steps: 0, skipped: 0, measured });
+        }
+        let plan = plan(experiment)?;
+        let steps = u64::from(plan.repetitions) * plan.trials.len() as u64;
+        let there = |sample: &&Sample| sample.cell.experiment == name;
+        let skipped = partial.samples().iter().filter(there).count() as u64;
+        Ok(Stage { name, steps, skipped, measured: plan.measured })
+    };
+    experiments.iter().map(stage).collect()
+}
+
+impl Plan {
+    fn describe(&self, name: &str) -> Done {
+        Done {
+            name: name.into(),
+            repetitions: self.repetitions,
+            measured_ms: u64::try_from(self.measured.as_millis()).unwrap_or(u64::MAX),
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+fn run_plan(
+    plan: &mut Plan,
+    effort: &Effort,
+    partial: &mut Partial,
+    (progress, stage): (&mut Progress, usize),
+) -> Result<(), BenchError> {
     let steps = u64::from(plan.repetitions) * plan.trials.len() as u64;
-    let progress = progress(name, steps);
     let budget = if effort.quick {
         (steps as f64 * QUICK_REPEATS_SHARE).ceil() as u32
     } else {
         u32::try_from(steps).unwrap_or(u32::MAX)
     };
-    let (mut repeats_left, first) = (budget, samples.len());
+    let mut repeats_left = budget;
     for repetition in 1..=plan.repetitions {
         let count = plan.trials.len();
         for place in 0..count {
             // Every other round runs backwards, so that a drift favours no cell.
             let place = if repetition % 2 == 1 { place } else { count - 1 - place };
             let trial = &mut plan.trials[place];
-            progress.set_message(trial.cell.to_string());
-            samples.push(measure(trial, repetition, &mut repeats_left));
-            progress.inc(1);
+            if partial.has(&trial.cell, repetition) {
+                continue;
+            }
+            let clock = Instant::now();
+            progress.next(stage, &trial.cell.to_string());
+            partial.append(measure(trial, repetition, &mut repeats_left))?;
+            progress.step(stage, clock.elapsed());
         }
     }
-    // Tables follow the plan's order, whichever way the rounds ran.
-    let place = |sample: &Sample| plan.trials.iter().position(|trial| trial.cell == sample.cell);
-    samples[first..].sort_by_key(|sample| (place(sample), sample.repetition));
-    progress.finish_and_clear();
+    Ok(())
+}
+
+/// Samples in the order of tables: experiments and cells as they first appear (the first round runs
+/// forwards), the repetitions of each together.
+#[must_use]
+pub fn in_order(mut samples: Vec<Sample>) -> Vec<Sample> {
+    let mut experiments: Vec<String> = Vec::new();
+    let mut places: BTreeMap<Cell, (usize, usize)> = BTreeMap::new();
+    for sample in &samples {
+        let name = &sample.cell.experiment;
+        let experiment = experiments.iter().position(|known| known == name);
+        let experiment = experiment.unwrap_or_else(|| {
+            experiments.push(name.clone());
+            experiments.len() - 1
+        });
+        let next = (experiment, places.len());
+        places.entry(sample.cell.clone()).or_insert(next);
+    }
+    samples.sort_by_key(|sample| (places[&sample.cell], sample.repetition));
+    samples
 }
 
 /// Measures once, again where others disturbed it and the budget allows, and keeps the last.
@@ -83,38 +165,27 @@ fn measure(trial: &mut Trial, repetition: u32, repeats_left: &mut u32) -> Sample
             *repeats_left -= 1;
             continue;
         }
-        let (cell, values, proof) = (trial.cell.clone(), outcome.values, outcome.proof);
-        let latencies = outcome.latencies;
+        let (cell, values, latencies) = (trial.cell.clone(), outcome.values, outcome.latencies);
+        // One line in the file for each sample.
+        let proof = match outcome.proof {
+            Proof::Failed(why) => Proof::Failed(why.lines().collect::<Vec<_>>().join("; ")),
+            verified => verified,
+        };
         // Four digits: the share is known to about a percent.
         let foreign_cpu = (foreign_cpu * 1e4).round() / 1e4;
         return Sample { cell, repetition, foreign_cpu, repeats, proof, values, latencies };
     }
 }
 
-fn progress(name: &str, steps: u64) -> ProgressBar {
-    let bar = ProgressBar::new(steps);
-    if bar.is_hidden() {
-        eprintln!("{name}: {steps} repetitions");
-    }
-    let template = "{prefix:>12} [{bar:30}] {pos}/{len} {elapsed} left {eta}  {wide_msg}";
-    let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
-    bar.set_style(style.progress_chars("=> "));
-    bar.set_prefix(name.to_owned());
-    bar.enable_steady_tick(std::time::Duration::from_millis(500));
-    bar
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::collections::BTreeMap;
     use std::rc::Rc;
-    use std::time::Duration;
 
     use super::*;
     use crate::experiment::Outcome;
     use crate::metric::Metric;
-    use crate::run::{Cell, Proof};
+    use crate::partial::Identity;
 
     fn plan(log: &Rc<RefCell<Vec<String>>>) -> Plan {
         let trial = |system: &str| {
@@ -134,15 +205,24 @@ mod tests {
         }
     }
 
+    fn partial(results: &std::path::Path) -> Partial {
+        let identity = Identity::here(true, vec!["test".into()], None);
+        Partial::create(results, "test".into(), identity, "now".into()).unwrap()
+    }
+
     #[test]
     fn repetitions_are_interleaved_and_every_other_round_runs_backwards() {
         let log = Rc::new(RefCell::new(Vec::new()));
-        let mut samples = Vec::new();
         let effort = Effort { quick: true, repetitions: None };
-        run_plan("test", &mut plan(&log), &effort, &mut samples);
+        let folder = tempfile::tempdir().unwrap();
+        let mut partial = partial(folder.path());
+        let stage = Stage { name: "test".into(), steps: 6, skipped: 0, measured: Duration::ZERO };
+        let mut progress = Progress::new(vec![stage]);
+        run_plan(&mut plan(&log), &effort, &mut partial, (&mut progress, 0)).unwrap();
         let mut first_of_each: Vec<String> = log.borrow().clone();
         first_of_each.dedup();
         assert_eq!(first_of_each, ["a1", "b1", "c1", "c2", "b2", "a2"]);
+        let samples = in_order(partial.samples().to_vec());
         let order: Vec<_> =
             samples.iter().map(|s| format!("{}{}", s.cell.system, s.repetition)).collect();
         assert_eq!(order, ["a1", "a2", "b1", "b2", "c1", "c2"]);
@@ -178,7 +258,7 @@ mod tests {
     fn zero_repetitions_are_refused_before_anything_is_measured() {
         for repetitions in [Some(0), Some(REPETITIONS_MAX + 1)] {
             let effort = Effort { quick: true, repetitions };
-            assert!(matches!(run(&[], &effort), Err(BenchError::Setting { .. })));
+            assert!(matches!(check(&effort), Err(BenchError::Setting { .. })));
         }
     }
 }

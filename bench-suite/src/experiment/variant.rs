@@ -1,9 +1,17 @@
-//! The four optimisations and the settings of an ablation: none, all, each alone, each left out.
+//! The four optimisations and the settings of an ablation: none, each alone, all pairs, the
+//! shipped default with one change at a time, all four.
+//!
+//! What always holds: a setting has one name, whichever way it was reached. The default without
+//! pipelining is batching alone, and carries that name; nothing is measured twice.
 
-use crate::rows::{DEFAULT_VARIANT, NONE_VARIANT};
+use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, NONE_VARIANT};
 
 /// The optimisations, in the order of tables.
 pub const OPTIMISATIONS: [&str; 4] = ["batching", "compression", "sharding", "pipelining"];
+
+/// The default, but with messages and records passed as values: what one process needs, and to
+/// the last field what a cluster's configuration is unless told otherwise.
+pub const VALUES_VARIANT: &str = "default-as-values";
 
 /// Which optimisations are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +30,10 @@ impl Toggles {
     /// Everything off.
     pub const NONE: Self =
         Self { batching: false, compression: false, sharding: false, pipelining: false };
-    /// Everything on: the default that we recommend.
+    /// What ships: the two that pay on one machine. The other two need a narrow link, or cores
+    /// and machines to spread over.
+    pub const DEFAULT: Self = Self { batching: true, pipelining: true, ..Self::NONE };
+    /// Everything on.
     pub const ALL: Self =
         Self { batching: true, compression: true, sharding: true, pipelining: true };
 
@@ -38,6 +49,29 @@ impl Toggles {
         *field = !*field;
         self
     }
+
+    /// Whether each of [`OPTIMISATIONS`] is on.
+    #[must_use]
+    pub const fn states(self) -> [bool; 4] {
+        [self.batching, self.compression, self.sharding, self.pipelining]
+    }
+
+    /// The setting's one name.
+    #[must_use]
+    pub fn name(self) -> String {
+        let named = |wanted: bool| {
+            let states = OPTIMISATIONS.into_iter().zip(self.states());
+            states.filter(move |(_, on)| *on == wanted).map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        match named(true)[..] {
+            [] => NONE_VARIANT.into(),
+            [one] => only(one),
+            [_, _] if self == Self::DEFAULT => DEFAULT_VARIANT.into(),
+            [first, second] => format!("{first}+{second}"),
+            [_, _, _] => without(named(false)[0]),
+            _ => ALL_VARIANT.into(),
+        }
+    }
 }
 
 /// The variant with only `optimisation` on.
@@ -52,33 +86,60 @@ pub fn without(optimisation: &str) -> String {
     format!("without-{optimisation}")
 }
 
-/// The ten settings of an ablation with their names.
+/// The variant with only these two (indices into [`OPTIMISATIONS`]) on.
+#[must_use]
+pub fn pair((one, other): (usize, usize)) -> String {
+    Toggles::NONE.flipped(one).flipped(other).name()
+}
+
+/// All pairs of optimisations, as indices into [`OPTIMISATIONS`].
+#[must_use]
+pub const fn pairs() -> [(usize, usize); 6] {
+    [(0, 1), (0, 3), (0, 2), (1, 3), (1, 2), (2, 3)]
+}
+
+/// The settings of an ablation with their names, in the order of tables: from nothing, from the
+/// default, the remaining pairs, all four.
 #[must_use]
 pub fn ablation() -> Vec<(String, Toggles)> {
-    let mut variants = vec![(NONE_VARIANT.to_owned(), Toggles::NONE)];
-    for (index, optimisation) in OPTIMISATIONS.into_iter().enumerate() {
-        variants.push((only(optimisation), Toggles::NONE.flipped(index)));
-    }
-    variants.push((DEFAULT_VARIANT.to_owned(), Toggles::ALL));
-    for (index, optimisation) in OPTIMISATIONS.into_iter().enumerate() {
-        variants.push((without(optimisation), Toggles::ALL.flipped(index)));
+    let changes = 0..OPTIMISATIONS.len();
+    let mut settings = vec![Toggles::NONE];
+    settings.extend(changes.clone().map(|index| Toggles::NONE.flipped(index)));
+    settings.push(Toggles::DEFAULT);
+    settings.extend(changes.map(|index| Toggles::DEFAULT.flipped(index)));
+    settings.extend(pairs().map(|(one, other)| Toggles::NONE.flipped(one).flipped(other)));
+    settings.push(Toggles::ALL);
+    let mut variants: Vec<(String, Toggles)> = Vec::new();
+    for setting in settings {
+        if variants.iter().all(|(_, known)| *known != setting) {
+            variants.push((setting.name(), setting));
+        }
     }
     variants
+}
+
+/// The variant that differs from `default` in one of [`OPTIMISATIONS`] alone, and whether the
+/// change turns it on. `default` is the variant that a run calls so: early ones had all four on.
+#[must_use]
+pub fn changed(default: &str, optimisation: usize) -> (String, bool) {
+    let base = if default == ALL_VARIANT { Toggles::ALL } else { Toggles::DEFAULT };
+    (base.flipped(optimisation).name(), !base.states()[optimisation])
 }
 
 /// A variant's name as people say it.
 #[must_use]
 pub fn in_words(variant: &str) -> String {
-    if variant == DEFAULT_VARIANT {
-        return "all on (default)".into();
-    }
-    if variant == NONE_VARIANT {
-        return "all off".into();
+    match variant {
+        DEFAULT_VARIANT => return "default".into(),
+        NONE_VARIANT => return "all off".into(),
+        ALL_VARIANT => return "all four on".into(),
+        VALUES_VARIANT => return "default, messages as values".into(),
+        _ => {}
     }
     match (variant.strip_prefix("only-"), variant.strip_prefix("without-")) {
         (Some(optimisation), _) => format!("{optimisation} only"),
         (_, Some(optimisation)) => format!("all but {optimisation}"),
-        _ => variant.replace('-', " "),
+        _ => variant.replace('+', " and ").replace('-', " "),
     }
 }
 
@@ -92,7 +153,7 @@ mod tests {
     fn every_setting_of_the_ablation_is_different_and_named() {
         let variants = ablation();
         let names: BTreeSet<_> = variants.iter().map(|(name, _)| in_words(name)).collect();
-        assert_eq!((variants.len(), names.len()), (10, 10));
+        assert_eq!((variants.len(), names.len()), (14, 14));
         for (index, (_, toggles)) in variants.iter().enumerate() {
             assert!(variants[..index].iter().all(|(_, other)| other != toggles));
         }
@@ -104,5 +165,14 @@ mod tests {
             assert_eq!(Toggles::ALL.flipped(index).flipped(index), Toggles::ALL);
             assert_ne!(Toggles::NONE.flipped(index), Toggles::NONE);
         }
+    }
+
+    #[test]
+    fn every_change_from_the_default_is_measured_and_says_its_direction() {
+        let measured: BTreeSet<String> = ablation().into_iter().map(|(name, _)| name).collect();
+        let changes: Vec<_> = (0..4).map(|index| changed(DEFAULT_VARIANT, index)).collect();
+        assert!(changes.iter().all(|(name, _)| measured.contains(name)), "{changes:?}");
+        assert_eq!(changes.iter().map(|(_, on)| *on).collect::<Vec<_>>(), [false, true, true, false]);
+        assert_eq!(changed(ALL_VARIANT, 1), ("without-compression".into(), false));
     }
 }

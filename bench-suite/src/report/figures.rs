@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use crate::error::BenchError;
-use crate::experiment::variant::{OPTIMISATIONS, in_words, only, without};
+use crate::experiment::variant::{OPTIMISATIONS, changed, in_words, only};
 use crate::metric::Metric;
 use crate::report::canvas::{Ink, Svg};
 use crate::report::chart::{Horizontal, Line, Lines, Mark, Series};
-use crate::report::queue_figures;
+use crate::report::{interaction, queue_figures};
 use crate::report::tables::{is_floor, marked_change};
 use crate::report::words::{ablation_reading, display, span};
-use crate::rows::{DEFAULT_VARIANT, NONE_VARIANT, Table};
+use crate::rows::{ALL_VARIANT, NONE_VARIANT, Table};
 use crate::run::Cell;
 use crate::stats::{Interval, short, three_digits};
 
@@ -78,6 +78,7 @@ fn ablation(table: &Table) -> Result<Vec<Figure>, BenchError> {
             reading: ablation_reading(table, &systems, &case),
             panels: panels(&|system| throughput_panel(table, system, &case))?,
         });
+        figures.extend(interaction::figure(table, &systems, &case)?);
         figures.push(Figure {
             title: format!("What it costs in latency at low load ({case})"),
             clock: REAL_TIME,
@@ -110,12 +111,21 @@ fn throughput_panel(table: &Table, system: &str, case: &str) -> Result<Svg, Benc
     for name in OPTIMISATIONS {
         lines.push(bar(format!("+ {name}"), &only(name), "throughput_vs_none"));
     }
-    lines.push(bar("all four".into(), DEFAULT_VARIANT, "throughput_vs_none"));
-    lines.push(heading("from the default, turned off", true));
-    for name in OPTIMISATIONS {
-        lines.push(bar(format!("− {name}"), &without(name), "throughput_vs_default"));
+    let default = table.default_variant();
+    if default != ALL_VARIANT {
+        lines.push(bar("default".into(), default, "throughput_vs_none"));
     }
-    lines.push(bar("all four".into(), NONE_VARIANT, "throughput_vs_default"));
+    lines.push(bar("all four".into(), ALL_VARIANT, "throughput_vs_none"));
+    lines.push(heading("from the default, one changed", true));
+    for (index, name) in OPTIMISATIONS.into_iter().enumerate() {
+        let (variant, on) = changed(default, index);
+        let sign = if on { '+' } else { '−' };
+        lines.push(bar(format!("{sign} {name}"), &variant, "throughput_vs_default"));
+    }
+    if default != ALL_VARIANT {
+        lines.push(bar("all four on".into(), ALL_VARIANT, "throughput_vs_default"));
+    }
+    lines.push(bar("all off".into(), NONE_VARIANT, "throughput_vs_default"));
     let chart = Horizontal {
         title: display(system),
         axis: "throughput, as a factor of the setting named".into(),
@@ -127,7 +137,7 @@ fn throughput_panel(table: &Table, system: &str, case: &str) -> Result<Svg, Benc
     chart.draw(&format!("{}: {}", display(system), alt_of(&chart.lines)))
 }
 
-fn heading(words: &str, starts_group: bool) -> Line {
+pub(super) fn heading(words: &str, starts_group: bool) -> Line {
     Line {
         label: String::new(),
         mark: Mark::Note(words.into()),
@@ -137,7 +147,7 @@ fn heading(words: &str, starts_group: bool) -> Line {
     }
 }
 
-fn bar_line(label: String, figure: Option<Interval>) -> Line {
+pub(super) fn bar_line(label: String, figure: Option<Interval>) -> Line {
     let Some(interval) = figure else { return missing(label) };
     let ink = match interval {
         undecided if undecided.may_be(1.0) => Ink::Grey,
@@ -190,7 +200,7 @@ fn latency_panel(table: &Table, system: &str, case: &str) -> Result<Svg, BenchEr
             mark: Mark::Points(vec![(0, Ink::Blue, p50), (3, Ink::Red, p99)]),
             value: format!("{} / {}", short(p50.median), short(p99.median)),
             ink: Ink::Blue,
-            starts_group: variant == DEFAULT_VARIANT,
+            starts_group: variant == table.default_variant(),
         }
     };
     let chart = Horizontal {
@@ -216,9 +226,9 @@ fn latency_reading(table: &Table, systems: &[String], case: &str) -> String {
             .filter_map(|system| Some(median(system, variant)? / median(system, NONE_VARIANT)?))
             .collect()
     };
-    match span(&ratio(DEFAULT_VARIANT), crate::stats::change) {
+    match span(&ratio(table.default_variant()), crate::stats::change) {
         Some(change) => {
-            format!("A lone command with everything on: {change} at the median against all off.")
+            format!("A lone command with the default: {change} at the median against all off.")
         }
         None => "No verified figures.".into(),
     }
@@ -246,7 +256,7 @@ fn cost_panel(
             mark: Mark::Points(points),
             value: String::new(),
             ink: Ink::Text,
-            starts_group: variant == DEFAULT_VARIANT,
+            starts_group: variant == table.default_variant(),
         }
     };
     let chart = Horizontal {
@@ -274,9 +284,10 @@ fn cost_reading(table: &Table, systems: &[String], case: &str) -> String {
             .collect()
     };
     let sentence = |metric: Metric, what: &str| {
-        let (all, none) = (figures(DEFAULT_VARIANT, metric), figures(NONE_VARIANT, metric));
+        let default = table.default_variant();
+        let (all, none) = (figures(default, metric), figures(NONE_VARIANT, metric));
         Some(format!(
-            "{what} {} with everything off, {} with everything on",
+            "{what} {} with everything off, {} with the default",
             span(&none, short)?,
             span(&all, short)?
         ))
@@ -461,7 +472,10 @@ pub(crate) fn picture(table: &Table) -> Result<Svg, BenchError> {
         }
     };
     let mut lines: Vec<Line> = OPTIMISATIONS.iter().map(|name| line(name, &only(name))).collect();
-    lines.push(line("all four", DEFAULT_VARIANT));
+    if table.default_variant() != ALL_VARIANT {
+        lines.push(line("default", table.default_variant()));
+    }
+    lines.push(line("all four", ALL_VARIANT));
     let chart = Horizontal {
         title: "What each optimisation does to throughput".into(),
         axis: format!("factor against all off, {case}"),

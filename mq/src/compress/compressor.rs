@@ -50,6 +50,7 @@ pub struct Compressor {
     /// What paid among inputs for the dictionary, and among others.
     small: Trials,
     large: Trials,
+    tried: u64,
 }
 
 impl std::fmt::Debug for Compressor {
@@ -76,6 +77,7 @@ impl Compressor {
             packed: Vec::new(),
             small: Trials::default(),
             large: Trials::default(),
+            tried: 0,
         }
     }
 
@@ -123,6 +125,12 @@ impl Compressor {
         self.policy
     }
 
+    /// How many inputs were compressed so far, those included where it was in vain: what took time.
+    #[must_use]
+    pub const fn tried(&self) -> u64 {
+        self.tried
+    }
+
     /// Appends a frame with `raw` to `out` and says how its body is stored.
     ///
     /// # Panics
@@ -132,6 +140,7 @@ impl Compressor {
         let start = FrameHeader::begin(out);
         let mut codec = Codec::Raw;
         if self.wants_to_try(raw.len()) {
+            self.tried += 1;
             let tried = self.append_packed(raw, out);
             let packed_bytes = out.len() - start - FRAME_HEADER_BYTES;
             self.trials(raw.len()).remember(raw.len(), packed_bytes);

@@ -14,6 +14,7 @@ use super::{
     blocks::Layout,
     codec::{Decoder, Packing},
     frame::{DICTIONARY_ID_BYTES, word},
+    held::held,
 };
 
 /// The most dictionaries that a decompressor holds.
@@ -30,7 +31,7 @@ impl Packing {
 
 /// Opens `frame` and appends its content to `out`, taking at most `raw_bytes_max` bytes.
 ///
-/// Holds no dictionary, and takes a new context for each zstd frame: where these matter, keep a
+/// Holds the dictionaries of the process alone ([`hold`](super::hold)), and takes a new context for each zstd frame: where these matter, keep a
 /// [`Decompressor`].
 ///
 /// # Errors
@@ -85,7 +86,8 @@ impl std::fmt::Debug for Decompressor {
 }
 
 impl Decompressor {
-    /// Opens all frames but those that need a dictionary. Takes no memory.
+    /// Opens all frames but those that need a dictionary which the process does not
+    /// [`hold`](super::hold). Takes no memory.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -198,10 +200,12 @@ impl Decompressor {
             .split_at_checked(DICTIONARY_ID_BYTES)
             .ok_or(FrameError::Implausible { declared, body: body.len() })?;
         let id = word(id);
-        let index = (self.dictionaries.iter())
-            .position(|dictionary| dictionary.id() == id)
-            .ok_or(FrameError::Dictionary(id))?;
-        Ok(Body::Dictionary(index, block))
+        let own = self.dictionaries.iter().position(|dictionary| dictionary.id() == id);
+        match (own, held(id)) {
+            (Some(index), _) => Ok(Body::Dictionary(index, block)),
+            (None, Some(dictionary)) => Ok(Body::Held(dictionary, block)),
+            (None, None) => Err(FrameError::Dictionary(id)),
+        }
     }
 
     fn fill(&mut self, body: Body<'_>, out: &mut [u8]) -> Result<(), FrameError> {
@@ -211,13 +215,8 @@ impl Decompressor {
                 Ok(())
             }
             Body::Block(packing, block) => self.decoder.decode(packing, block, out),
-            Body::Dictionary(index, block) => {
-                let dictionary = self.dictionaries[index].bytes();
-                match lz4_flex::block::decompress_into_with_dict(block, out, dictionary) {
-                    Ok(produced) if produced == out.len() => Ok(()),
-                    _ => Err(FrameError::Body),
-                }
-            }
+            Body::Dictionary(index, block) => refer(&self.dictionaries[index], block, out),
+            Body::Held(dictionary, block) => refer(dictionary, block, out),
             Body::Blocks(packing, layout) => {
                 #[cfg(feature = "rayon")]
                 if let Some(parallel) = &mut self.parallel
@@ -231,6 +230,14 @@ impl Decompressor {
     }
 }
 
+/// Opens a block that refers to `dictionary`.
+fn refer(dictionary: &Dictionary, block: &[u8], out: &mut [u8]) -> Result<(), FrameError> {
+    match lz4_flex::block::decompress_into_with_dict(block, out, dictionary.bytes()) {
+        Ok(produced) if produced == out.len() => Ok(()),
+        _ => Err(FrameError::Body),
+    }
+}
+
 /// A body that has been checked.
 #[derive(Clone, Copy)]
 enum Body<'a> {
@@ -238,5 +245,7 @@ enum Body<'a> {
     Block(Packing, &'a [u8]),
     /// Which of the dictionaries held, and the block.
     Dictionary(usize, &'a [u8]),
+    /// One that the whole process holds, and the block.
+    Held(&'static Dictionary, &'a [u8]),
     Blocks(Packing, Layout<'a>),
 }

@@ -1,12 +1,15 @@
 //! A client's commands travel through the whole path, for every protocol, layout and transport.
 
+use std::sync::Arc;
+
 use quorate_mq::batcher::BatchPolicy;
-use quorate_mq::compress::CompressionPolicy;
+use quorate_mq::compress::{CompressionPolicy, Dictionary};
 use quorate_paxos::Paxos;
 use quorate_pbft::Pbft;
 use quorate_raft::Raft;
 use quorate_runtime::{
-    Cluster, ClusterConfig, Direct, JournalFormat, Layout, QueueKind, QueueLimits, Transport,
+    Cluster, ClusterConfig, Direct, JournalFormat, Layout, Packing, QueueKind, QueueLimits,
+    Transport,
 };
 use quorate_smr::kv::{KvCommand, KvStore};
 use quorate_smr::{Protocol, Role};
@@ -133,6 +136,76 @@ fn frames_are_counted_and_compression_shows_in_the_bytes() {
     for node in &packed.last.nodes {
         assert_eq!(node.executor.unwrap().commands, 200);
     }
+}
+
+/// Bytes between replicas for the same commands, each a batch of its own.
+fn wire_bytes_of<P: Protocol>(packing: Packing) -> u64 {
+    let cluster = cluster(ClusterConfig::<P> {
+        transport: Transport::Frames,
+        journal: JournalFormat::Frames,
+        compression: CompressionPolicy::Always,
+        batching: BatchPolicy::single(),
+        packing,
+        ..ClusterConfig::default()
+    });
+    let mut client = cluster.client().unwrap();
+    for number in 0..100u32 {
+        let key = number.to_le_bytes();
+        let value = format!(r#"{{"account":"{number}","operation":"transfer","state":"paid"}}"#);
+        client
+            .submit(&key, &KvCommand::Put { key: &key, value: value.as_bytes() }.encode())
+            .unwrap();
+    }
+    assert!(drain(&mut client).iter().all(|completion| completion.outcome.is_ok()));
+    assert_eq!(get(&mut client, &7u32.to_le_bytes()).map(|value| value.len()), Some(55));
+    let report = finish(cluster);
+    for node in &report.last.nodes {
+        assert_eq!(node.protocol.auth_failures, 0);
+    }
+    report.total(|node| node.protocol.wire_bytes)
+}
+
+fn a_dictionary_saves_bytes<P: Protocol>() {
+    let words = br#"{"account":"12","operation":"transfer","state":"paid"}"#;
+    let dictionary = Some(Arc::new(Dictionary::new(words).unwrap()));
+    let with = wire_bytes_of::<P>(Packing { dictionary, ..Packing::default() });
+    let without = wire_bytes_of::<P>(Packing::default());
+    assert!(with < without, "{with} {without}");
+}
+
+#[test]
+fn every_replica_opens_batches_that_were_packed_with_the_dictionary() {
+    a_dictionary_saves_bytes::<Raft>();
+    a_dictionary_saves_bytes::<Paxos>();
+    a_dictionary_saves_bytes::<Pbft>();
+}
+
+#[cfg(all(feature = "zstd", feature = "rayon"))]
+#[test]
+fn every_replica_opens_batches_that_were_packed_by_zstd_and_by_several_threads() {
+    fn all<P: Protocol>() {
+        for (zstd_level, parallel_bytes_min) in [(Some(1), None), (None, Some(1)), (Some(3), Some(1))]
+        {
+            let packing = Packing { zstd_level, parallel_bytes_min, ..Packing::default() };
+            exercise(cluster(ClusterConfig::<P> {
+                compression: CompressionPolicy::Always,
+                packing,
+                ..ClusterConfig::default()
+            }));
+        }
+    }
+    all::<Raft>();
+    all::<Paxos>();
+    all::<Pbft>();
+}
+
+#[cfg(not(feature = "zstd"))]
+#[test]
+fn a_codec_that_is_not_built_in_is_refused_before_anything_runs() {
+    let packing = Packing { zstd_level: Some(1), ..Packing::default() };
+    let config = ClusterConfig::<Raft> { packing, ..ClusterConfig::default() };
+    let error = Cluster::start(config, KvStore::default).unwrap_err();
+    assert!(error.to_string().contains("the feature `zstd`"), "{error}");
 }
 
 #[test]

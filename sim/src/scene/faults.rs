@@ -245,6 +245,7 @@ impl<P: Inspect> Scene<P> {
         self.script().forget_rules();
         self.script().crash_at_write = None;
         self.script().deaf.clear();
+        self.script().slow_disks.clear();
         let stalled: Vec<_> = self.script().stalled.keys().copied().collect();
         for replica in stalled {
             self.resume_disk(replica);

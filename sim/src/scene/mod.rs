@@ -32,6 +32,7 @@ mod disks;
 mod door;
 mod failure;
 mod faults;
+mod load;
 mod script;
 mod weather;
 
@@ -52,7 +53,7 @@ use crate::outcome::caught;
 use crate::plan::{MS, Plan};
 use crate::trace::TraceEvent;
 use crate::violation::{Check, Violation};
-use crate::world::{Phase, World};
+use crate::world::{Phase, TraceSink, World};
 
 pub use clients::{Operation, ReadMode};
 pub use door::SeenFrame;
@@ -84,6 +85,7 @@ pub struct SceneBuilder<P: Inspect> {
     config: P::Config,
     plan: Plan,
     tamper: Option<Tamper>,
+    untraced: bool,
 }
 
 impl<P: Inspect> SceneBuilder<P> {
@@ -138,7 +140,8 @@ impl<P: Inspect> SceneBuilder<P> {
                 lines.pop_front();
             }
         };
-        let mut world = World::new(&options, self.seed, Some(Box::new(trace)));
+        let trace = (!self.untraced).then(|| Box::new(trace) as TraceSink);
+        let mut world = World::new(&options, self.seed, trace);
         world.script = Some(Box::new(Script::new()));
         let mut scene = Scene { world, lines };
         scene.act(World::begin)?;
@@ -157,7 +160,7 @@ impl<P: Inspect> Scene<P> {
     /// Begins to set up a scene of `replicas`.
     pub fn build(replicas: usize, seed: u64) -> SceneBuilder<P> {
         let config = P::Config::default();
-        SceneBuilder { replicas, seed, config, plan: Plan::quiet(), tamper: None }
+        SceneBuilder { replicas, seed, config, plan: Plan::quiet(), tamper: None, untraced: false }
     }
 
     /// A scene of `replicas` with the shipped configuration.

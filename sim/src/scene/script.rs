@@ -99,6 +99,22 @@ pub(crate) struct Script<P: Inspect> {
     pub(crate) crash_at_write: Option<CrashAtWrite>,
     /// How many of its pending writes the next crash leaves on the disk.
     pub(crate) crash_keeps: Option<usize>,
+    /// Nodes whose disks take longer.
+    pub(crate) slow_disks: BTreeMap<usize, SlowDisk>,
+    /// Whether clients ask by themselves.
+    pub(crate) clients_ask: bool,
+    /// When operations were answered.
+    pub(crate) answered_ns: Vec<u64>,
+    /// Those among them that were asked for more than once.
+    pub(crate) repeated: u64,
+}
+
+/// A disk that takes longer for each sync.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlowDisk {
+    pub(crate) extra_ns: u64,
+    /// When the sync at hand ends, if it was put off already.
+    pub(crate) due: Option<u64>,
 }
 
 impl<P: Inspect> Script<P> {
@@ -113,6 +129,10 @@ impl<P: Inspect> Script<P> {
             heard: BTreeMap::new(),
             crash_at_write: None,
             crash_keeps: None,
+            slow_disks: BTreeMap::new(),
+            clients_ask: false,
+            answered_ns: Vec::new(),
+            repeated: 0,
         }
     }
 
@@ -190,6 +210,11 @@ impl<P: Inspect> World<P> {
             }
             Event::Synced { node, incarnation, upto } => {
                 let event = Event::Synced { node, incarnation, upto };
+                let slow = script.slow_disks.get_mut(&node);
+                if let Some(due) = slow.and_then(|disk| disk.delay(self.now_ns)) {
+                    self.queue.push(due, event);
+                    return None;
+                }
                 match script.stalled.get_mut(&node) {
                     Some(waiting) => {
                         waiting.push(event);
@@ -213,6 +238,7 @@ impl<P: Inspect> World<P> {
                 }
                 Some(Event::Reply { client, reply })
             }
+            Event::ClientTimer { .. } | Event::AskAgain { .. } if script.clients_ask => Some(event),
             // Clients ask when the scene says so, and replicas come back when it says so.
             Event::ClientTimer { .. } | Event::AskAgain { .. } | Event::Restart { .. } => None,
             other => Some(other),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quorate_runtime::report::WorkerReport;
 use quorate_runtime::{ClusterStatus, NodeReport};
 
 use super::demand::Demand;
@@ -49,6 +50,12 @@ impl Measured {
         if batches > 0.0 {
             values.insert(Metric::Batch, self.delta(|node| node.protocol.requests) / batches);
         }
+        let threads = |count: fn(&WorkerReport) -> u64| {
+            let sum = |status: &ClusterStatus| status.workers.iter().map(count).sum::<u64>();
+            sum(&self.after).saturating_sub(sum(&self.before)) as f64
+        };
+        values.insert(Metric::HandedOver, threads(|worker| worker.handed_over) / commands);
+        values.insert(Metric::Wakeups, threads(|worker| worker.wakeups) / commands * 1e3);
         values
     }
 

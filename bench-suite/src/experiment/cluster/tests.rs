@@ -1,11 +1,13 @@
 //! The proof of a repetition: honest ones pass, planted defects are found.
 
+use quorate_runtime::{JournalFormat, Transport};
 use quorate_smr::machine::Checksum;
 
 use super::measured::percentile;
 use super::*;
+use crate::experiment::ablation::Setting;
 use crate::experiment::small::Gathering;
-use crate::experiment::system::{PROTOCOLS, System};
+use crate::experiment::system::{Configure, PROTOCOLS, System};
 use crate::experiment::variant::{Toggles, ablation};
 use crate::metric::Metric;
 use crate::workload::{SMALL, YCSB_A, YCSB_F};
@@ -48,7 +50,7 @@ fn the_floor_is_verified_too() {
 fn a_setting_of_the_ablation_changes_the_configuration_as_it_says() {
     for (name, toggles) in ablation() {
         let mut config = ClusterConfig::<quorate_raft::Raft>::default();
-        crate::experiment::system::Configure::configure(&toggles, &mut config);
+        toggles.configure(&mut config);
         assert_eq!(config.groups > 1, toggles.sharding, "{name}");
         assert_eq!(config.batching.count_max() > 1, toggles.batching, "{name}");
         assert_eq!(config.batching.window_batches() > 1, toggles.pipelining, "{name}");
@@ -56,6 +58,27 @@ fn a_setting_of_the_ablation_changes_the_configuration_as_it_says() {
         assert_eq!(config.compression != off, toggles.compression, "{name}");
         config.validate().unwrap();
     }
+}
+
+#[test]
+fn the_default_of_the_report_is_the_default_of_the_runtime() {
+    fn check<P: Protocol>()
+    where
+        P::Config: std::fmt::Debug + PartialEq,
+    {
+        let shipped = ClusterConfig::<P>::default();
+        let mut config = shipped.clone();
+        Setting::Shipped.configure(&mut config);
+        assert_eq!(config, shipped);
+        Toggles::DEFAULT.configure(&mut config);
+        let frames = (Transport::Frames, JournalFormat::Frames);
+        assert_eq!((config.transport, config.journal), frames);
+        (config.transport, config.journal) = (shipped.transport, shipped.journal);
+        assert_eq!(config, shipped);
+    }
+    check::<quorate_paxos::Paxos>();
+    check::<quorate_raft::Raft>();
+    check::<quorate_pbft::Pbft>();
 }
 
 /// What a small honest run leaves to be verified.
