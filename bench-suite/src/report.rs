@@ -16,14 +16,17 @@ use crate::experiment::{EXPERIMENTS, NOT_YET, by_name};
 use crate::rows::Table;
 use crate::run::{Run, read_bounded};
 
+mod batching;
 mod canvas;
 mod chart;
 mod figures;
-mod interaction;
 pub mod front;
+mod interaction;
+mod protocols;
 mod queue;
 mod queue_figures;
 mod queue_first;
+mod schedules;
 mod tables;
 mod words;
 

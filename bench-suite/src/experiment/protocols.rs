@@ -7,6 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quorate_paxos::Paxos;
+use quorate_pbft::Pbft;
+use quorate_raft::Raft;
 use quorate_runtime::ClusterConfig;
 use quorate_smr::Protocol;
 use quorate_smr::kv::KvStore;
@@ -66,6 +69,18 @@ impl Configure for Shipped {
 #[must_use]
 pub fn tolerating(faults: usize) -> String {
     format!("f{faults}")
+}
+
+/// How many replicas tolerate `faults` in the system called `name`; one where there is nothing to
+/// tolerate them with.
+#[must_use]
+pub fn replicas(name: &str, faults: usize) -> usize {
+    match SYSTEMS.into_iter().find(|system| system.name() == name) {
+        Some(System::Paxos) => Paxos::replicas_for(faults),
+        Some(System::Raft) => Raft::replicas_for(faults),
+        Some(System::Pbft) => Pbft::replicas_for(faults),
+        Some(System::Direct) | None => 1,
+    }
 }
 
 /// The case's name of a load of `share` percent of the peak.
