@@ -45,7 +45,9 @@ pub enum BenchError {
         reason: String,
     },
     /// No interrupted run can go on.
-    #[error("no interrupted run can go on here:\n  {reasons}\nstart afresh without --resume, or call it as that run was called, from the same commit on the same machine")]
+    #[error(
+        "no interrupted run can go on here:\n  {reasons}\nstart afresh without --resume, or call it as that run was called, from the same commit on the same machine"
+    )]
     Resume {
         /// Why, for each run found.
         reasons: String,

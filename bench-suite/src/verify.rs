@@ -66,7 +66,8 @@ pub fn check(folder: &Path) -> Result<Verdict, BenchError> {
     for (name, expected) in run.derived() {
         files.push(compare(folder.join(name), &expected));
     }
-    let folder = fs::canonicalize(folder).map_err(|error| BenchError::file("read", folder, error))?;
+    let folder =
+        fs::canonicalize(folder).map_err(|error| BenchError::file("read", folder, error))?;
     let (id, results) = (folder.file_name(), folder.parent().and_then(Path::parent));
     let published = results.and_then(published_run);
     if let (Some(results), Some(published)) = (results, published) {
@@ -114,15 +115,19 @@ fn samples(run: &Run, folder: &Path) -> Checked {
     }
     let wrong = cells.iter_mut().find_map(|(cell, there)| {
         let done = run.manifest.experiments.iter().find(|done| done.name == cell.experiment);
-        let Some(done) = done else { return Some(format!("{cell} is of no experiment of run.json")) };
+        let Some(done) = done else {
+            return Some(format!("{cell} is of no experiment of run.json"));
+        };
         there.sort_unstable();
         let complete = there.iter().copied().eq(1..=done.repetitions);
         let count = done.repetitions;
         (!complete).then(|| format!("{cell} has repetitions {there:?}, not 1 to {count}"))
     });
-    let empty = run.manifest.experiments.iter().find(|done| {
-        !run.samples.iter().any(|sample| sample.cell.experiment == done.name)
-    });
+    let empty = run
+        .manifest
+        .experiments
+        .iter()
+        .find(|done| !run.samples.iter().any(|sample| sample.cell.experiment == done.name));
     let difference = wrong.or_else(|| empty.map(|done| format!("{} has no sample", done.name)));
     Checked { path: folder.join("samples.csv"), difference }
 }

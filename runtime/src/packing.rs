@@ -124,10 +124,9 @@ mod tests {
     fn what_this_build_lacks_is_refused_by_name_even_while_compression_is_off() {
         let zstd = Packing { zstd_level: Some(1), ..Packing::default() };
         let parallel = Packing { parallel_bytes_min: Some(1), ..Packing::default() };
-        for (packing, feature, built) in [
-            (zstd, "zstd", cfg!(feature = "zstd")),
-            (parallel, "rayon", cfg!(feature = "rayon")),
-        ] {
+        for (packing, feature, built) in
+            [(zstd, "zstd", cfg!(feature = "zstd")), (parallel, "rayon", cfg!(feature = "rayon"))]
+        {
             let refused = packing.compressor(CompressionPolicy::Off).err();
             assert_eq!(refused.is_none(), built, "{refused:?}");
             assert!(refused.is_none_or(|error| error.to_string().contains(feature)));

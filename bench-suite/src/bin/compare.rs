@@ -87,7 +87,11 @@ fn main() -> ExitCode {
             // A reader that went away (a closed pipe) is no failure of the run.
             let _ = std::io::stdout().write_all(done.output.as_bytes());
             eprint!("{}", done.note);
-            if done.failed_rows + done.differences > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS }
+            if done.failed_rows + done.differences > 0 {
+                ExitCode::from(1)
+            } else {
+                ExitCode::SUCCESS
+            }
         }
         Err(error) => {
             eprintln!("compare: {error}");

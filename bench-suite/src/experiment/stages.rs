@@ -72,9 +72,8 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
     for system in SYSTEMS {
         for (variant, stages) in LAYOUTS {
             let prepared = prepared.clone();
-            let measure = Box::new(move |_| {
-                system.repetition(&stages, Checksum::default, &prepared, &load)
-            });
+            let measure =
+                Box::new(move |_| system.repetition(&stages, Checksum::default, &prepared, &load));
             let cell = Cell::new(EXPERIMENT.name, system.name(), variant, SMALL.name);
             trials.push(Trial { cell, measure });
         }

@@ -172,7 +172,10 @@ mod tests {
         let measured: BTreeSet<String> = ablation().into_iter().map(|(name, _)| name).collect();
         let changes: Vec<_> = (0..4).map(|index| changed(DEFAULT_VARIANT, index)).collect();
         assert!(changes.iter().all(|(name, _)| measured.contains(name)), "{changes:?}");
-        assert_eq!(changes.iter().map(|(_, on)| *on).collect::<Vec<_>>(), [false, true, true, false]);
+        assert_eq!(
+            changes.iter().map(|(_, on)| *on).collect::<Vec<_>>(),
+            [false, true, true, false]
+        );
         assert_eq!(changed(ALL_VARIANT, 1), ("without-compression".into(), false));
     }
 }

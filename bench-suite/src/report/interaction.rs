@@ -49,7 +49,8 @@ pub(super) fn figure(
             lines: pairs().map(line).into(),
             legend: Vec::new(),
         };
-        let alt = format!("{}, interaction of throughput: {}", display(system), alt_of(&chart.lines));
+        let alt =
+            format!("{}, interaction of throughput: {}", display(system), alt_of(&chart.lines));
         Ok(chart.draw(&alt)?.inline)
     };
     Ok(Some(Figure {
@@ -100,7 +101,9 @@ fn compression_beside_batching(table: &Table, systems: &[&String], case: &str) -
     let both = span(&medians(&pair((0, 1)), &metric), change);
     match (alone, both) {
         (Some(alone), Some(both)) => {
-            format!(" Compression changes throughput by {alone} without batching, by {both} with it.")
+            format!(
+                " Compression changes throughput by {alone} without batching, by {both} with it."
+            )
         }
         _ => String::new(),
     }
@@ -137,7 +140,9 @@ pub(super) fn table(table: &Table, case: &str) -> Option<TableView> {
     };
     let rows: Vec<Vec<String>> = systems
         .iter()
-        .flat_map(|system| pairs().into_iter().filter_map(|both| row(system, both)).collect::<Vec<_>>())
+        .flat_map(|system| {
+            pairs().into_iter().filter_map(|both| row(system, both)).collect::<Vec<_>>()
+        })
         .collect();
     let header = [
         "pair",

@@ -184,7 +184,8 @@ fn every_replica_opens_batches_that_were_packed_with_the_dictionary() {
 #[test]
 fn every_replica_opens_batches_that_were_packed_by_zstd_and_by_several_threads() {
     fn all<P: Protocol>() {
-        for (zstd_level, parallel_bytes_min) in [(Some(1), None), (None, Some(1)), (Some(3), Some(1))]
+        for (zstd_level, parallel_bytes_min) in
+            [(Some(1), None), (None, Some(1)), (Some(3), Some(1))]
         {
             let packing = Packing { zstd_level, parallel_bytes_min, ..Packing::default() };
             exercise(cluster(ClusterConfig::<P> {

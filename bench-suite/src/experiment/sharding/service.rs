@@ -97,12 +97,7 @@ struct Station {
 }
 
 impl Station {
-    fn new(
-        algorithm: Algorithm,
-        servers: Servers,
-        skew: Skew,
-        seed: u32,
-    ) -> Result<Self, String> {
+    fn new(algorithm: Algorithm, servers: Servers, skew: Skew, seed: u32) -> Result<Self, String> {
         Ok(Self {
             chooser: Chooser::new(algorithm, SERVERS, seed).map_err(|error| error.to_string())?,
             servers,
