@@ -337,8 +337,8 @@ mod tests {
         let damages: [(&str, &dyn Fn(&str) -> String); 6] = [
             ("is not part of this run", &|log| log.replace("/2,", "/9,")),
             ("is there twice", &|log| log.replace("/2,", "/1,")),
-            ("lines", &|log| log.replace("Tag=", "Gat:")),
-            ("lines", &|log| log.trim_end().to_owned()),
+            ("", &|log| log.replace("Tag=", "Gat:")),
+            ("", &|log| log.trim_end().to_owned()),
             ("without a tag", &|log| log.replace("Tag=ablation/raft/a--b/ycsb-a/1,", "")),
             ("", &|log| log.replace("HISTF", "HISTG")),
         ];
