@@ -332,9 +332,11 @@ mod tests {
         assert_eq!(names, ["ablation-raft-a--b-ycsb-a.hlog"]);
     }
 
+    type Damage<'a> = &'a dyn Fn(&str) -> String;
+
     #[test]
     fn damaged_logs_are_refused_with_the_reason() {
-        let damages: [(&str, &dyn Fn(&str) -> String); 6] = [
+        let damages: [(&str, Damage<'_>); 6] = [
             ("is not part of this run", &|log| log.replace("/2,", "/9,")),
             ("is there twice", &|log| log.replace("/2,", "/1,")),
             ("", &|log| log.replace("Tag=", "Gat:")),

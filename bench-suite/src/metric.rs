@@ -62,6 +62,16 @@ pub enum Metric {
     NodesAbove110,
     /// Nodes with more than 150 % of it.
     NodesAbove150,
+    /// The longest time without an answer to anybody, after a fault.
+    Outage,
+    /// Commands that were answered only after they had been asked for again.
+    Repeated,
+    /// Commands that had no answer when the watch after a fault ended.
+    Unanswered,
+    /// Raw bytes of batches over their bytes as sent.
+    CompressionRatio,
+    /// The share of the time in which the leader's host was busy (virtual time).
+    LeaderBusy,
     /// 90th percentile of the latencies from the intended send time.
     LatencyP90,
     /// 99.9th percentile of the same.
@@ -80,7 +90,7 @@ pub enum Metric {
 
 impl Metric {
     /// All metrics in the order of columns.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 40] = [
         Self::Throughput,
         Self::LatencyP50,
         Self::LatencyP99,
@@ -109,6 +119,11 @@ impl Metric {
         Self::NodesNear,
         Self::NodesAbove110,
         Self::NodesAbove150,
+        Self::Outage,
+        Self::Repeated,
+        Self::Unanswered,
+        Self::CompressionRatio,
+        Self::LeaderBusy,
         Self::LatencyP90,
         Self::LatencyP999,
         Self::LatencyMax,
@@ -150,6 +165,11 @@ impl Metric {
             Self::NodesNear => "nodes_near",
             Self::NodesAbove110 => "nodes_above_110",
             Self::NodesAbove150 => "nodes_above_150",
+            Self::Outage => "outage",
+            Self::Repeated => "repeated",
+            Self::Unanswered => "unanswered",
+            Self::CompressionRatio => "compression_ratio",
+            Self::LeaderBusy => "leader_busy",
             Self::LatencyP90 => "latency_p90",
             Self::LatencyP999 => "latency_p999",
             Self::LatencyMax => "latency_max",
@@ -194,6 +214,10 @@ impl Metric {
             | Self::NodesNear
             | Self::NodesAbove110
             | Self::NodesAbove150 => "% of nodes",
+            Self::Outage => "ms",
+            Self::Repeated | Self::Unanswered => "commands",
+            Self::CompressionRatio => "raw/sent",
+            Self::LeaderBusy => "share",
         }
     }
 

@@ -169,6 +169,17 @@ fn comparison_rows(
     }
 }
 
+fn values_of(samples: &[Sample]) -> BTreeMap<(Cell, Metric), Vec<f64>> {
+    let mut values: BTreeMap<(Cell, Metric), Vec<f64>> = BTreeMap::new();
+    for sample in samples.iter().filter(|sample| sample.proof.is_verified()) {
+        for (metric, value) in &sample.values {
+            values.entry((sample.cell.clone(), *metric)).or_default().push(*value);
+        }
+    }
+    values.values_mut().for_each(|values| values.sort_by(f64::total_cmp));
+    values
+}
+
 fn proof_of<'a>(samples: impl Iterator<Item = &'a Sample>) -> Proof {
     let (mut failed, mut count, mut reason) = (0, 0, "");
     for sample in samples {
@@ -251,6 +262,8 @@ pub struct Table {
     latencies: BTreeMap<Cell, Vec<Latencies>>,
     contests: Vec<Contest>,
     default: &'static str,
+    /// The verified values of each cell and metric, ascending.
+    values: BTreeMap<(Cell, Metric), Vec<f64>>,
 }
 
 impl Table {
@@ -267,7 +280,8 @@ impl Table {
             }
         }
         let default = default_variant(samples);
-        Self { rows, index, latencies, contests: contest::of(samples), default }
+        let values = values_of(samples);
+        Self { rows, index, latencies, contests: contest::of(samples), default, values }
     }
 
     /// What `share` (0 to 1) of the requests of `cell` did not exceed in microseconds, over its
@@ -285,6 +299,12 @@ impl Table {
     pub fn latencies_kept(&self, cell: &Cell) -> u64 {
         let of_cell = self.latencies.get(cell).map_or(&[][..], Vec::as_slice);
         of_cell.iter().map(Latencies::count).min().unwrap_or(0)
+    }
+
+    /// The values of `metric` in the verified repetitions of `cell`, ascending: for distributions.
+    #[must_use]
+    pub fn values(&self, cell: &Cell, metric: Metric) -> &[f64] {
+        self.values.get(&(cell.clone(), metric)).map_or(&[], Vec::as_slice)
     }
 
     /// What this run's ablation calls the default.

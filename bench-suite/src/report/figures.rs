@@ -9,7 +9,9 @@ use crate::report::canvas::{Ink, Svg};
 use crate::report::chart::{Horizontal, Line, Lines, Mark, Series};
 use crate::report::tables::marked_change;
 use crate::report::words::{ablation_reading, display, span};
-use crate::report::{batching, interaction, protocols, queue_figures};
+use crate::report::{
+    batching, compression, faults, interaction, pipelining, protocols, queue_figures,
+};
 use crate::rows::{ALL_VARIANT, NONE_VARIANT, Table};
 use crate::run::Cell;
 use crate::stats::{Interval, short, three_digits};
@@ -60,7 +62,10 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Result<Vec<Figure>, BenchEr
         "small" => Ok(vec![small(table)?]),
         "batching" => batching::figures(table),
         "protocols" => protocols::figures(table),
+        "compression" => compression::figures(table),
+        "pipelining" => pipelining::figures(table),
         "wan" => Ok(vec![wan(table)?]),
+        "faults" => faults::figures(table),
         "queue" | "queue-matrix" => queue_figures::figures(experiment, table),
         _ => Ok(Vec::new()),
     }

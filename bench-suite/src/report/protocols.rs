@@ -337,7 +337,9 @@ fn costs(table: &Table, systems: &[String]) -> Result<Figure, BenchError> {
                     let figure = table.figure(&at(system, faults, case), metric.name())?;
                     Some((shape_of(system), ink_of(system), figure))
                 };
-                let points = systems.iter().filter_map(point).collect();
+                // Without replicas there are no messages, which a logarithmic scale cannot show.
+                let above_zero = |(_, _, figure): &(usize, Ink, Interval)| figure.median > 0.0;
+                let points = systems.iter().filter_map(point).filter(above_zero).collect();
                 line_of(format!("{faults} tolerated"), points, String::new())
             };
             let chart = Horizontal {
