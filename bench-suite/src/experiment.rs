@@ -14,13 +14,16 @@ use crate::metric::Metric;
 use crate::run::{Cell, Proof};
 
 pub mod ablation;
+pub mod batching;
 pub mod cluster;
 pub mod compression;
 pub mod driver;
 pub mod faults;
 mod load;
+mod peak;
 pub mod peers;
 pub mod pipelining;
+pub mod protocols;
 pub mod queue;
 pub mod sharding;
 pub mod simulated;
@@ -102,10 +105,11 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 12] = [
+pub const EXPERIMENTS: [Experiment; 13] = [
     ablation::EXPERIMENT,
+    protocols::EXPERIMENT,
     small::EXPERIMENT,
-    small::BATCHING,
+    batching::EXPERIMENT,
     peers::EXPERIMENT,
     pipelining::EXPERIMENT,
     compression::EXPERIMENT,
