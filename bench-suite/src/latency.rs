@@ -101,6 +101,7 @@ fn plain(text: &str) -> String {
     text.chars().map(|letter| if keeps(letter) { letter } else { '-' }).collect()
 }
 
+/// What names a repetition in a log.
 fn tag(sample: &Sample) -> String {
     plain(&format!("{}/{}", sample.cell, sample.repetition))
 }
@@ -139,7 +140,7 @@ fn head() -> String {
 }
 
 /// The interval of one repetition; `None` when it has no latencies.
-pub(crate) fn line(sample: &Sample) -> Option<String> {
+fn line(sample: &Sample) -> Option<String> {
     let histogram = &sample.latencies.as_ref()?.histogram;
     let mut text = Vec::new();
     let mut serializer = V2DeflateSerializer::new();

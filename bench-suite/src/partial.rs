@@ -231,6 +231,7 @@ impl Partial {
             eprintln!("{name}: its settings came out differently; it is measured from the start");
             self.samples.retain(|sample| sample.cell.experiment != name);
             self.rewrite()?;
+            latency::recover(&self.folder, &mut self.samples)?;
         }
         self.write_header()
     }
