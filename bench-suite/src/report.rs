@@ -12,10 +12,13 @@ use minijinja::{AutoEscape, Environment, context};
 use serde::Serialize;
 
 use crate::error::BenchError;
-use crate::experiment::{EXPERIMENTS, NOT_YET, by_name};
+use crate::experiment::peers::EXPERIMENT as PEERS;
+use crate::experiment::{EXPERIMENTS, Experiment, NOT_YET, by_name};
 use crate::rows::Table;
 use crate::run::{Run, read_bounded};
 
+mod answers;
+mod batching;
 mod canvas;
 mod chart;
 mod compression;
@@ -23,12 +26,18 @@ mod faults;
 mod figures;
 pub mod front;
 mod interaction;
+mod peers;
 mod pipelining;
+mod protocols;
 mod queue;
 mod queue_figures;
 mod queue_first;
 mod regions;
 mod scale;
+mod schedules;
+mod sharding;
+mod stack;
+mod stages;
 mod tables;
 mod words;
 
@@ -72,13 +81,20 @@ impl Report {
         let sections = sections(run, &table)?;
         let picture = figures::picture(&table)?;
         let headlines = words::headlines(&table);
+        let (ideal, ideal_table) = answers::limits(&table)?.unzip();
         let measured: Vec<&str> =
             run.manifest.experiments.iter().map(|e| e.name.as_str()).collect();
+        // Whether a build asks for `peers` by itself must not change what a run's report says.
+        let is_peers = |experiment: &Experiment| experiment.name == PEERS.name;
         let mut missing: Vec<(&str, &str)> = EXPERIMENTS
             .iter()
-            .filter(|experiment| !experiment.on_request && !measured.contains(&experiment.name))
+            .filter(|experiment| !experiment.on_request && !is_peers(experiment))
+            .filter(|experiment| !measured.contains(&experiment.name))
             .map(|experiment| (experiment.name, "not part of this run"))
             .collect();
+        if !measured.contains(&PEERS.name) {
+            missing.push((PEERS.name, "other libraries, not in this run: `cargo compare-peers`"));
+        }
         missing.extend(NOT_YET);
         let failed: Vec<String> = table.failed().iter().map(|row| row.to_json()).collect();
         let context = context! {
@@ -87,8 +103,13 @@ impl Report {
             memory_gib => run.manifest.machine.memory_bytes >> 30,
             sections => Serde(&sections),
             headlines => Serde(&headlines),
+            front => Serde(&answers::front(run, &table)),
+            answers => Serde(&answers::of(run, &table)),
+            ideal => Serde(&ideal),
+            ideal_table => Serde(&ideal_table),
             default_words => words::default_in_words(&table),
             missing,
+            measured => Serde(&measured),
             failed_rows => failed.len(),
             rows => table.rows().len(),
             samples => run.samples.len(),
