@@ -21,9 +21,8 @@ pub const GROUPS: [usize; 4] = [1, 10, 100, 1_000];
 const ROUND_TRIP_US: u64 = 500;
 /// Every host's link: 10 Gbit/s.
 const BYTE_PS: u64 = 800;
-/// Requests in flight over all clients, for one group and over all groups.
-const IN_FLIGHT: usize = 1_024;
-const IN_FLIGHT_GROUPS: usize = 4_096;
+/// Requests in flight over all clients and groups: more than a link and a round trip hold.
+const IN_FLIGHT: usize = 4_096;
 /// Clients, at least.
 const CLIENTS: usize = 8;
 /// Load before the measurement, and the measured time; with one request in flight a longer one.
@@ -38,7 +37,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "scale",
     title: "Cluster size and groups (virtual time)",
     question: "What becomes of throughput and latency with up to a hundred replicas, or a thousand groups on the same hosts?",
-    method: "In the simulator, without faults, as for the window depth: one core and one link of 10 Gbit/s for each host, half a millisecond between hosts, CPU costs measured on this machine for each number of replicas, the shipped batching, commands of 16 bytes. Replicas: one group, with 1,024 requests in flight (full load) and with one (light load). Groups: every host has a replica of every group, hosts lead in turn, 4,096 requests in flight over all groups, heartbeats at the shipped rate. A set of replicas holds up to 128. Signatures of PBFT's checkpoints are not charged.",
+    method: "In the simulator, without faults, as for the window depth: one core and one link of 10 Gbit/s for each host, half a millisecond between hosts, CPU costs measured on this machine for each number of replicas, the shipped batching, commands of 16 bytes. Replicas: one group, with 4,096 requests in flight (full load) and with one (light load). Groups: every host has a replica of every group, hosts lead in turn, as many requests in flight over all groups, heartbeats at the shipped rate. A set of replicas holds up to 128. Signatures of PBFT's checkpoints are not charged.",
     on_request: false,
     plan,
 };
@@ -108,16 +107,16 @@ fn metered(system: System, scaled: Scaled, light: bool) -> Metered {
     plan.payloads = payloads();
     plan.warm_up_ns = WARM_UP_NS;
     plan.measured_ns = if light { MEASURED_LIGHT_NS } else { MEASURED_NS };
-    let (groups, in_flight) = match scaled {
-        Scaled::Replicas(_) => (1, IN_FLIGHT),
-        Scaled::Groups(groups) => (groups, IN_FLIGHT_GROUPS),
+    let groups = match scaled {
+        Scaled::Replicas(_) => 1,
+        Scaled::Groups(groups) => groups,
     };
     plan.groups = groups;
     if light {
         return plan;
     }
     let clients = CLIENTS.max(groups);
-    let window = (in_flight / clients).max(1);
+    let window = (IN_FLIGHT / clients).max(1);
     plan.clients = (0..clients)
         .map(|client| ClientPlan { place: 0, group: client % groups, window })
         .collect();
