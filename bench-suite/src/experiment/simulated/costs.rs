@@ -344,22 +344,23 @@ fn time_commands<P: Protocol>(
                 }
             }
         };
-        let mut request_ns = f64::INFINITY;
+        let (mut request_ns, mut least_ns) = (f64::INFINITY, f64::INFINITY);
         let mut batch = Batch::empty(GroupId(0));
         for _ in 0..REPEATS {
             request_ns = request_ns.min(fastest(1, || take_in(&mut builder)));
             let began = Instant::now();
             batch = builder.seal(None);
             let seal_ns = began.elapsed().as_nanos() as f64 - clock_ns();
-            seal.0.push((batch.len() as f64, seal_ns.max(0.0)));
+            least_ns = least_ns.min(seal_ns);
         }
         if batch.count() != COMMANDS {
             return Err("an honest client's request was refused".into());
         }
         let limits = SessionLimits { window: COMMANDS, ..SessionLimits::default() };
         let apply_ns = time_applying(&batch, limits)?;
+        seal.0.push((batch.len() as f64, least_ns.max(0.0)));
         request.0.push((bytes as f64, request_ns / COMMANDS as f64));
-        let whole = batch.header().raw_bytes as f64;
+        let whole = f64::from(batch.header().raw_bytes);
         apply.0.push((whole / COMMANDS as f64, apply_ns / COMMANDS as f64));
     }
     (costs.request, costs.seal, costs.apply) = (request.line(), seal.line(), apply.line());
