@@ -25,6 +25,8 @@ pub mod peers;
 pub mod pipelining;
 pub mod protocols;
 pub mod queue;
+pub mod regions;
+pub mod scale;
 pub mod sharding;
 pub mod simulated;
 pub mod small;
@@ -105,7 +107,7 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 13] = [
+pub const EXPERIMENTS: [Experiment; 14] = [
     ablation::EXPERIMENT,
     protocols::EXPERIMENT,
     small::EXPERIMENT,
@@ -114,6 +116,7 @@ pub const EXPERIMENTS: [Experiment; 13] = [
     pipelining::EXPERIMENT,
     compression::EXPERIMENT,
     wan::EXPERIMENT,
+    scale::EXPERIMENT,
     faults::EXPERIMENT,
     sharding::EXPERIMENT,
     stages::EXPERIMENT,

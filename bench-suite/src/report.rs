@@ -32,6 +32,8 @@ mod protocols;
 mod queue;
 mod queue_figures;
 mod queue_first;
+mod regions;
+mod scale;
 mod schedules;
 mod sharding;
 mod stack;

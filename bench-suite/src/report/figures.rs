@@ -11,7 +11,7 @@ use crate::report::tables::marked_change;
 use crate::report::words::{ablation_reading, display, span};
 use crate::report::{
     batching, compression, faults, interaction, peers, pipelining, protocols, queue_figures,
-    sharding, stages,
+    regions, scale, sharding, stages,
 };
 use crate::rows::{ALL_VARIANT, NONE_VARIANT, Table};
 use crate::run::Cell;
@@ -65,8 +65,9 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Result<Vec<Figure>, BenchEr
         "protocols" => protocols::figures(table),
         "compression" => compression::figures(table),
         "pipelining" => pipelining::figures(table),
-        "wan" => Ok(vec![wan(table)?]),
         "peers" => peers::figures(table),
+        "scale" => scale::figures(table),
+        "wan" => Ok(std::iter::once(wan(table)?).chain(regions::figures(table)?).collect()),
         "faults" => faults::figures(table),
         "sharding" => sharding::figures(table),
         "stages" => stages::figures(table),

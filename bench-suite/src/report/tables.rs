@@ -8,8 +8,8 @@ use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
 use crate::report::{
-    batching, compression, faults, interaction, peers, pipelining, protocols, queue, sharding,
-    stages,
+    batching, compression, faults, interaction, peers, pipelining, protocols, queue, regions,
+    scale, sharding, stages,
 };
 use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
@@ -38,8 +38,9 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "queue" | "queue-matrix" => queue::tables(experiment, table),
         "compression" => compression::tables(table),
         "pipelining" => pipelining::tables(table),
-        "wan" => vec![wan(table)],
         "peers" => peers::tables(table),
+        "scale" => scale::tables(table),
+        "wan" => std::iter::once(wan(table)).chain(regions::tables(table)).collect(),
         "faults" => faults::tables(table),
         "sharding" => sharding::tables(table),
         "stages" => vec![stages::table(table)],
@@ -214,7 +215,8 @@ fn missing_row(name: String, setting: String, dashes: usize, proof: String) -> V
 
 fn wan(table: &Table) -> TableView {
     let mut rows = Vec::new();
-    for case in table.distinct("wan", |cell| &cell.case) {
+    let even = |case: &String| case.starts_with("rtt-") || case.starts_with("mbit-");
+    for case in table.distinct("wan", |cell| &cell.case).into_iter().filter(even) {
         for system in table.distinct("wan", |cell| &cell.system) {
             let cell = Cell::new("wan", &system, "default", &case);
             let figure = |metric: Metric| table.figure(&cell, metric.name()).map(|i| i.median);
