@@ -203,6 +203,33 @@ fn a_blamed_client_is_served_when_the_others_vouch_for_it() {
 }
 
 #[test]
+fn a_vouched_request_that_waited_since_an_earlier_view_is_ordered() {
+    let mut pump = pump();
+    pump.input(R0, Input::Propose { batch: proven_to_one(R0, 1) });
+    advance_until(&mut pump, |pump| pump.leader() == Some(R1));
+    // The client now asks properly, but the links to the primaries are cut until it is the turn of
+    // the one that blames it, where its request waits like everywhere else.
+    for primary in [R1, R2, R3] {
+        for other in replicas(4).filter(|other| *other != primary) {
+            pump.cut(other, primary);
+        }
+    }
+    for id in [R0, R1, R2, R3] {
+        let batch = batch_of(POISONER, 2, b"honest", |_| ());
+        pump.input(id, Input::Propose { batch });
+    }
+    pump.settle();
+    pump.heal();
+    for silent in [R1, R2, R3] {
+        pump.isolate(silent);
+        advance_until(&mut pump, |pump| pump.leader().is_some_and(|leader| leader != silent));
+        pump.heal();
+    }
+    let served = |pump: &Pump<Pbft>| replicas(4).all(|id| pump.payloads(id) == [b"honest"]);
+    advance_until(&mut pump, served);
+}
+
+#[test]
 fn a_primary_that_serves_only_some_clients_is_replaced() {
     let mut pump = pump();
     // Replica 2's requests never reach the primary; everyone else's do, without end.
