@@ -68,11 +68,15 @@ pub enum Metric {
     Repeated,
     /// Commands that had no answer when the watch after a fault ended.
     Unanswered,
+    /// Raw bytes of batches over their bytes as sent.
+    CompressionRatio,
+    /// The share of the time in which the leader's host was busy (virtual time).
+    LeaderBusy,
 }
 
 impl Metric {
     /// All metrics in the order of columns.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Throughput,
         Self::LatencyP50,
         Self::LatencyP99,
@@ -104,6 +108,8 @@ impl Metric {
         Self::Outage,
         Self::Repeated,
         Self::Unanswered,
+        Self::CompressionRatio,
+        Self::LeaderBusy,
     ];
 
     /// The name in files.
@@ -141,6 +147,8 @@ impl Metric {
             Self::Outage => "outage",
             Self::Repeated => "repeated",
             Self::Unanswered => "unanswered",
+            Self::CompressionRatio => "compression_ratio",
+            Self::LeaderBusy => "leader_busy",
         }
     }
 
@@ -174,6 +182,8 @@ impl Metric {
             | Self::NodesAbove150 => "% of nodes",
             Self::Outage => "ms",
             Self::Repeated | Self::Unanswered => "commands",
+            Self::CompressionRatio => "raw/sent",
+            Self::LeaderBusy => "share",
         }
     }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::contest::{self, Contest};
 use crate::metric::Metric;
+use crate::rivals;
 use crate::run::{Cell, Proof, Sample};
 use crate::stats::{Interval, paired_ratio, seed_of, summarise};
 
@@ -100,6 +101,7 @@ pub fn derive(samples: &[Sample]) -> Vec<Row> {
         interaction::rows(cell, &by_cell, &mut rows);
     }
     rows.extend(contest::of(samples).into_iter().filter_map(advantage_row));
+    rows.extend(rivals::rows(samples));
     rows
 }
 
@@ -299,6 +301,14 @@ impl Table {
     pub fn figure(&self, cell: &Cell, metric: &str) -> Option<Interval> {
         let row = &self.rows[*self.index.get(&(cell.clone(), metric.to_owned()))?];
         row.interval.filter(|_| row.proof.is_verified())
+    }
+
+    /// The mean of `metric` over the verified repetitions of `cell`: for shares that must add up.
+    #[must_use]
+    pub fn mean(&self, cell: &Cell, metric: Metric) -> Option<f64> {
+        self.figure(cell, metric.name())?;
+        let values = self.values(cell, metric);
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
     /// The distinct values of a cell's field in `experiment`, in order of appearance.
