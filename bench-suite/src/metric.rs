@@ -62,11 +62,21 @@ pub enum Metric {
     NodesAbove110,
     /// Nodes with more than 150 % of it.
     NodesAbove150,
+    /// The longest time without an answer to anybody, after a fault.
+    Outage,
+    /// Commands that were answered only after they had been asked for again.
+    Repeated,
+    /// Commands that had no answer when the watch after a fault ended.
+    Unanswered,
+    /// Raw bytes of batches over their bytes as sent.
+    CompressionRatio,
+    /// The share of the time in which the leader's host was busy (virtual time).
+    LeaderBusy,
 }
 
 impl Metric {
     /// All metrics in the order of columns.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 33] = [
         Self::Throughput,
         Self::LatencyP50,
         Self::LatencyP99,
@@ -95,6 +105,11 @@ impl Metric {
         Self::NodesNear,
         Self::NodesAbove110,
         Self::NodesAbove150,
+        Self::Outage,
+        Self::Repeated,
+        Self::Unanswered,
+        Self::CompressionRatio,
+        Self::LeaderBusy,
     ];
 
     /// The name in files.
@@ -129,6 +144,11 @@ impl Metric {
             Self::NodesNear => "nodes_near",
             Self::NodesAbove110 => "nodes_above_110",
             Self::NodesAbove150 => "nodes_above_150",
+            Self::Outage => "outage",
+            Self::Repeated => "repeated",
+            Self::Unanswered => "unanswered",
+            Self::CompressionRatio => "compression_ratio",
+            Self::LeaderBusy => "leader_busy",
         }
     }
 
@@ -160,6 +180,10 @@ impl Metric {
             | Self::NodesNear
             | Self::NodesAbove110
             | Self::NodesAbove150 => "% of nodes",
+            Self::Outage => "ms",
+            Self::Repeated | Self::Unanswered => "commands",
+            Self::CompressionRatio => "raw/sent",
+            Self::LeaderBusy => "share",
         }
     }
 

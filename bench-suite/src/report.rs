@@ -18,9 +18,12 @@ use crate::run::{Run, read_bounded};
 
 mod canvas;
 mod chart;
+mod compression;
+mod faults;
 mod figures;
 pub mod front;
 mod interaction;
+mod pipelining;
 mod queue;
 mod queue_figures;
 mod queue_first;

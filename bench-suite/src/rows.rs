@@ -163,6 +163,17 @@ fn comparison_rows(
     }
 }
 
+fn values_of(samples: &[Sample]) -> BTreeMap<(Cell, Metric), Vec<f64>> {
+    let mut values: BTreeMap<(Cell, Metric), Vec<f64>> = BTreeMap::new();
+    for sample in samples.iter().filter(|sample| sample.proof.is_verified()) {
+        for (metric, value) in &sample.values {
+            values.entry((sample.cell.clone(), *metric)).or_default().push(*value);
+        }
+    }
+    values.values_mut().for_each(|values| values.sort_by(f64::total_cmp));
+    values
+}
+
 fn proof_of<'a>(samples: impl Iterator<Item = &'a Sample>) -> Proof {
     let (mut failed, mut count, mut reason) = (0, 0, "");
     for sample in samples {
@@ -237,17 +248,6 @@ pub fn to_csv(rows: &[Row]) -> String {
     String::from_utf8(bytes).expect("only strings were written")
 }
 
-fn means(samples: &[Sample]) -> BTreeMap<(Cell, Metric), f64> {
-    let mut sums: BTreeMap<(Cell, Metric), (f64, f64)> = BTreeMap::new();
-    for sample in samples {
-        for (metric, value) in &sample.values {
-            let entry = sums.entry((sample.cell.clone(), *metric)).or_default();
-            *entry = (entry.0 + value, entry.1 + 1.0);
-        }
-    }
-    sums.into_iter().map(|(key, (sum, count))| (key, sum / count)).collect()
-}
-
 /// Rows, to be asked for figures.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -255,7 +255,8 @@ pub struct Table {
     index: BTreeMap<(Cell, String), usize>,
     contests: Vec<Contest>,
     default: &'static str,
-    means: BTreeMap<(Cell, Metric), f64>,
+    /// The verified values of each cell and metric, ascending.
+    values: BTreeMap<(Cell, Metric), Vec<f64>>,
 }
 
 impl Table {
@@ -266,7 +267,14 @@ impl Table {
         let key = |(place, row): (usize, &Row)| ((row.cell.clone(), row.metric.clone()), place);
         let index = rows.iter().enumerate().map(key).collect();
         let default = default_variant(samples);
-        Self { rows, index, contests: contest::of(samples), default, means: means(samples) }
+        let values = values_of(samples);
+        Self { rows, index, contests: contest::of(samples), default, values }
+    }
+
+    /// The values of `metric` in the verified repetitions of `cell`, ascending: for distributions.
+    #[must_use]
+    pub fn values(&self, cell: &Cell, metric: Metric) -> &[f64] {
+        self.values.get(&(cell.clone(), metric)).map_or(&[], Vec::as_slice)
     }
 
     /// What this run's ablation calls the default.
@@ -297,7 +305,8 @@ impl Table {
     #[must_use]
     pub fn mean(&self, cell: &Cell, metric: Metric) -> Option<f64> {
         self.figure(cell, metric.name())?;
-        self.means.get(&(cell.clone(), metric)).copied()
+        let values = self.values(cell, metric);
+        Some(values.iter().sum::<f64>() / values.len() as f64)
     }
 
     /// The distinct values of a cell's field in `experiment`, in order of appearance.

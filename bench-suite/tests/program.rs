@@ -109,11 +109,11 @@ fn an_interrupted_run_goes_on_and_measures_nothing_twice() {
     let (code, message) = arguments(out(&folder), &["--stop-after", "7"]);
     assert_eq!(code, None, "ended by a signal, like a kill: {message}");
     assert!(!folder.path().join("README.md").exists(), "an incomplete run has no report");
-    let listing = folder.path().join("runs").read_dir().unwrap();
+    let mut listing = folder.path().join("runs").read_dir().unwrap();
     let hidden = |entry: std::io::Result<std::fs::DirEntry>| {
         entry.unwrap().file_name().to_string_lossy().starts_with('.')
     };
-    assert!(listing.map(hidden).all(|hidden| hidden), "an incomplete run is hidden");
+    assert!(listing.all(hidden), "an incomplete run is hidden");
 
     let (code, message) = arguments(out(&folder), &["--resume", "--stop-after", "12"]);
     assert_eq!(code, None, "interrupted once more: {message}");

@@ -164,7 +164,7 @@ impl Pbft {
             uncertain.vouched = ReplicaSet::EMPTY;
             return true;
         }
-        if from.is_none() && uncertain.asked.is_none_or(|asked| now.since(asked) >= interval) {
+        if uncertain.asked.is_none_or(|asked| now.since(asked) >= interval) {
             uncertain.asked = Some(now);
             out.send_immediately(To::Others, Message::Request(alone));
         }

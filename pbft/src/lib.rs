@@ -27,8 +27,12 @@
 //! - Votes are counted by distinct replica, nowhere by message.
 //! - Everything has a limit in [`PbftConfig`]; a slot holds one vote for each replica and phase.
 //! - Reads are ordered like writes ([`Reads::Ordered`](quorate_smr::Reads)). There is no tentative
-//!   execution, no read-only path, no change of members yet, and a client whose tags are right for
-//!   the primary alone can cost the group one view change for each such request.
+//!   execution, no read-only path, no change of members yet.
+//! - A client whose tags are right for some replicas only costs each replica a view once; then it is
+//!   blamed, and its requests are ordered when others vouch for them (`blame`).
+//! - When batches exhaust the bytes of the log before the slot of the next checkpoint, the primary
+//!   fills the gap with null requests; what is sent again comes at growing distances and in shrinking
+//!   portions while it brings nothing.
 //!
 //! # Invariants
 //!
@@ -39,7 +43,7 @@
 //! | S3 | a replica never says two things in one view and slot, over crashes too | `tests/crashes.rs` |
 //! | S4 | nothing is prepared whose clients no honest replica believes | `a_request_that_the_primary_invented_is_prepared_by_nobody` |
 //! | S5 | the low watermark moves only with a certificate of `2f + 1` | `tests/checkpoints.rs`, `tests/attacks.rs` |
-//! | L1 | once messages arrive, what an honest replica was asked is executed | `tests/random.rs`, `tests/view_change.rs` |
+//! | L1 | once messages arrive, what an honest replica was asked is executed | `tests/random.rs`, `tests/view_change.rs`, `sim/tests/liveness.rs` |
 //! | B1 | memory is bounded whatever arrives | `a_flood_of_well_formed_messages_holds_a_bounded_number_of_bytes` |
 //!
 //! # Four replicas as plain values
@@ -107,6 +111,7 @@
 //! | `checkpoint` | watermarks and garbage collection |
 //! | `view_change`, `new_view` | leaving a view; what the next starts with |
 //! | `transfer`, `timer` | what is sent again, fetched, suspected |
+//! | `blame` | clients that cost views |
 //! | `record`, `recovery` | what a crash leaves |
 //! | `auth`, `sealed`, `sign`, `memo`, `keys`, `certificate`, `message` | the edge |
 

@@ -125,7 +125,7 @@ impl Pbft {
 
     /// Since when something waits that the others could bring on; some time ago when it is known
     /// only that something does.
-    fn stuck_since(&self) -> Option<Time> {
+    pub(crate) fn stuck_since(&self) -> Option<Time> {
         let timers = &self.timers;
         if self.phase == Phase::Changing || self.ahead.is_some() {
             return Some(timers.start);
@@ -232,5 +232,38 @@ impl Pbft {
         }
         *spent = spent.saturating_add(cost as u32);
         *spent <= ANSWERS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_smr::testing::plain_batch;
+    use quorate_smr::{Effect, Effects, GroupId, Input, Protocol, Seed, Setup};
+
+    use super::*;
+    use crate::config::PbftConfig;
+
+    #[test]
+    fn reports_that_bring_nothing_come_at_growing_distances() {
+        let config = PbftConfig { client_auth: false, ..PbftConfig::default() };
+        let setup = Setup::new(ReplicaId(1), 4, Seed(7), config);
+        let mut replica = Pbft::fresh(&setup, Time::ZERO).unwrap();
+        let (mut effects, mut reported_ms) = (Effects::new(), Vec::new());
+        let batch = plain_batch(GroupId(0), 1, &[b"nobody answers"]);
+        replica.handle(Time::ZERO, Input::Propose { batch }, &mut effects);
+        for ms in 0..900 {
+            let now = Time::ZERO.after(Duration::from_millis(ms));
+            if replica.deadline().is_some_and(|deadline| deadline <= now) {
+                replica.handle(now, Input::Tick, &mut effects);
+            }
+            let reports = |effect: Effect<_, _>| {
+                matches!(effect, Effect::Send { message: Message::Status(_), .. })
+            };
+            if effects.drain().any(reports) {
+                reported_ms.push(ms);
+            }
+        }
+        assert_eq!(reported_ms, [0, 100, 300, 700]);
+        assert_eq!(replica.portion(16), 1, "and bring less each time");
     }
 }

@@ -37,7 +37,12 @@ impl Pbft {
         self.send_checkpoints(from, report, out);
         self.send_claims(from, report.committed, out);
         if self.is_active() && !report.changing && report.view == self.view {
-            self.resend_votes(from, report.committed, out);
+            // One that is ahead of us may lack what it needs to vote for the slots that we lack.
+            let stuck = self
+                .stuck_since()
+                .is_some_and(|since| now.since(since) >= self.limits.retransmit_interval);
+            let above = if stuck { report.committed.min(self.committed) } else { report.committed };
+            self.resend_votes(from, above, out);
         }
     }
 

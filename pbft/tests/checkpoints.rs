@@ -273,7 +273,11 @@ fn batches_that_fill_the_log_before_a_checkpoint_slot_do_not_stop_the_group() {
     for id in replicas(4) {
         assert_eq!(pump.payloads(id).len(), 12, "{id}");
         let status = pump.replica(id).status();
-        assert_eq!((status.epoch, status.base), (0, Slot(24)), "{id}: two batches a checkpoint");
+        assert_eq!(
+            (status.epoch, status.base),
+            (0, Slot(20)),
+            "{id}: two batches for each checkpoint"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::*;
 use quorate_pbft::{Pbft, PbftConfig, Record, Wire};
-use quorate_smr::testing::{InFlight, Pump, replicas};
+use quorate_smr::testing::{Pump, replicas};
 use quorate_smr::{
     Digest, GroupId, Protocol, RecoverError, Recovered, Seed, Setup, Slot, SnapshotMeta, Time,
 };
@@ -240,23 +240,4 @@ fn a_damaged_journal_is_refused() {
         Err(RecoverError::NotAMember(_))
     ));
     assert_eq!(setup().group, GroupId(0));
-}
-
-#[test]
-fn reports_that_bring_nothing_come_at_growing_distances() {
-    let mut pump = pump();
-    pump.isolate(R2);
-    pump.isolate(R3);
-    pump.propose(R1, &[b"stuck"]);
-    let mut reports = 0;
-    for _ in 0..90 {
-        pump.advance(Duration::from_millis(10));
-        pump.settle();
-        let is_report = |it: &InFlight<Pbft>| {
-            it.from == R1 && it.to == R2 && matches!(it.sealed.wire, Wire::Status(_))
-        };
-        reports += pump.take_where(is_report).len();
-    }
-    assert!((3..7).contains(&reports), "{reports} in 900 ms, 18 at the shortest distance");
-    assert_eq!(pump.replica(R1).view().0, 0);
 }

@@ -279,3 +279,53 @@ fn an_old_new_view_does_not_bring_an_old_view_back() {
     assert!(views(&pump).iter().zip(before).all(|(now, before)| *now >= before));
     assert_eq!(pump.replica(R3).status().role, Role::Follower);
 }
+
+#[test]
+fn one_that_is_ahead_gets_the_votes_that_it_needs_to_help_those_behind() {
+    // Replica 1 committed a slot that the others must commit again in the next view, in which one
+    // replica is gone: they need its vote.
+    let mut pump = pump();
+    pump.propose(R0, &[b"ahead"]);
+    for _ in 0..200 {
+        pump.lose_where(|it| matches!(it.sealed.wire, Wire::Commit { .. }) && it.to != R1);
+        if !pump.deliver_one() {
+            break;
+        }
+    }
+    assert_eq!([R1, R2, R3].map(|id| pump.payloads(id).len()), [1, 0, 0]);
+    pump.isolate(R0);
+    pump.propose(R2, &[b"next"]);
+    pump.propose(R3, &[b"next"]);
+    // The others' prepares for that slot never reach replica 1. It says that it committed the slot,
+    // so nobody has a reason to repeat them but that its own vote is missing.
+    pump.hold_disk(R2);
+    pump.hold_disk(R3);
+    pump.advance(Duration::from_millis(1500));
+    for id in [R2, R3] {
+        pump.sync(id);
+    }
+    pump.settle();
+    assert_eq!(pump.leader(), Some(R1), "the view is open, and their prepares wait for the disks");
+    pump.cut(R2, R1);
+    pump.cut(R3, R1);
+    for _ in 0..3 {
+        for id in [R2, R3] {
+            pump.sync(id);
+        }
+        pump.settle();
+    }
+    assert!(pump.replica(R2).is_prepared(Slot(1)) && !pump.replica(R1).is_prepared(Slot(1)));
+    pump.heal();
+    pump.isolate(R0);
+    for _ in 0..10 {
+        pump.advance(Duration::from_millis(90));
+        for id in [R2, R3] {
+            pump.sync(id);
+        }
+    }
+    assert_eq!(pump.replica(R2).view().0, 1, "within the same view");
+    for id in [R1, R2, R3] {
+        assert!(pump.payloads(id).len() >= 2, "{id}: {:?}", pump.statuses());
+    }
+    pump.assert_agreement();
+}

@@ -64,7 +64,7 @@ impl Packing {
     /// Lets the whole process open what will be packed.
     pub(crate) fn hold(&self) -> Result<(), PackingError> {
         match &self.dictionary {
-            Some(dictionary) => Ok(compress::hold(dictionary.clone())?),
+            Some(dictionary) => Ok(compress::hold(dictionary)?),
             None => Ok(()),
         }
     }

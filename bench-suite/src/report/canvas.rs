@@ -192,6 +192,11 @@ impl Canvas<'_> {
         }
     }
 
+    /// A small dot, one of many.
+    pub(crate) fn dot(&mut self, at: Point, ink: Ink) -> Drawn {
+        drawn(self.backend.draw_circle(at, 2, &ink.placeholder().mix(0.6), true))
+    }
+
     /// A horizontal interval: a line with caps.
     pub(crate) fn whisker(&mut self, (low, high): (i32, i32), y: i32, ink: Ink) -> Drawn {
         self.line((low, y), (high, y), ink, 2)?;

@@ -13,6 +13,8 @@ const LABEL_SIZE: f64 = 13.0;
 const TICK_SIZE: f64 = 12.0;
 /// Height of a line of a horizontal chart with up to three points, in pixels.
 const LINE: i32 = 25;
+/// Where the dots of a spread stand around the middle of their line, in pixels.
+const DOT_ROWS: [i32; 3] = [0, -5, 5];
 /// What stands between two points of one line, in pixels.
 const POINT_GAP: i32 = 6;
 /// Ticks of an axis at most.
@@ -27,6 +29,8 @@ pub(crate) enum Mark {
     Bar(Interval),
     /// A point at each figure: shape number and figure.
     Points(Vec<(usize, Ink, Interval)>),
+    /// A dot at each value, ascending, and a mark at the median.
+    Spread(Vec<f64>),
     /// Words instead: a heading, or why there is no figure.
     Note(String),
 }
@@ -89,6 +93,15 @@ pub(crate) struct Lines {
     pub(crate) y_axis: String,
     /// The lines.
     pub(crate) series: Vec<Series>,
+}
+
+/// A calculated line in a line chart, drawn dashed and without points.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Guide {
+    /// Its colour.
+    pub(crate) ink: Ink,
+    /// Its points, x ascending.
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// A logarithmic scale from values to pixels.
@@ -240,6 +253,7 @@ impl Mark {
             Self::Points(points) => {
                 points.iter().flat_map(|(_, _, interval)| [interval.low, interval.high]).collect()
             }
+            Self::Spread(values) => values.clone(),
             Self::Note(_) => Vec::new(),
         }
     }
@@ -277,11 +291,24 @@ impl Line {
                 }
                 Ok(())
             }
+            Mark::Spread(values) => self.draw_spread(canvas, y, scale, values),
             Mark::Note(words) => {
                 let x = if self.label.is_empty() { 4 } else { scale.from + 4 };
                 canvas.text(words, (x, y), TICK_SIZE, (Anchor::Start, Ink::Faint))
             }
         }
+    }
+}
+
+impl Line {
+    fn draw_spread(&self, canvas: &mut Canvas<'_>, y: i32, scale: Scale, values: &[f64]) -> Drawn {
+        for (place, value) in values.iter().enumerate() {
+            // In three rows, so that neighbours that are alike stay apart.
+            let y = y + DOT_ROWS[place % DOT_ROWS.len()];
+            canvas.dot((scale.at(*value), y), Ink::Faint)?;
+        }
+        let median = values.get((values.len().max(1) - 1) / 2);
+        median.map_or(Ok(()), |median| canvas.mark((scale.at(*median), y), 3, self.ink))
     }
 }
 
@@ -291,6 +318,15 @@ impl Lines {
     /// # Errors
     /// When the backend refuses.
     pub(crate) fn draw(&self, alt: &str) -> Result<Svg, BenchError> {
+        self.draw_with(&[], alt)
+    }
+
+    /// Draws the chart with calculated lines behind the measured ones. They do not widen the
+    /// scales; what lies outside is left out.
+    ///
+    /// # Errors
+    /// When the backend refuses.
+    pub(crate) fn draw_with(&self, guides: &[Guide], alt: &str) -> Result<Svg, BenchError> {
         let name_width = self.series.iter().map(|series| text_width(&series.name)).max();
         let (left, right) = (58, WIDTH - name_width.unwrap_or(0) - 14);
         let (top, bottom) = (34, 268);
@@ -319,6 +355,9 @@ impl Lines {
             let style = (Anchor::Middle, Ink::Faint);
             canvas.text(&self.x_axis, (middle, bottom + 35), TICK_SIZE, style)?;
             canvas.vertical_text(&self.y_axis, (9, i32::midpoint(top, bottom)), TICK_SIZE)?;
+            for guide in guides {
+                guide.draw(canvas, x, y)?;
+            }
             for series in &self.series {
                 series.draw(canvas, x, y)?;
             }
@@ -337,6 +376,21 @@ impl Lines {
             let at = at.max(lowest.saturating_add(15));
             lowest = at;
             canvas.text(&series.name, (x.to + 9, at), LABEL_SIZE, (Anchor::Start, series.ink))?;
+        }
+        Ok(())
+    }
+}
+
+impl Guide {
+    fn draw(&self, canvas: &mut Canvas<'_>, x: Scale, y: Scale) -> Drawn {
+        for pair in self.points.windows(2) {
+            let inside = pair.iter().all(|(at, value)| {
+                (x.low..=x.high).contains(at) && (y.low..=y.high).contains(value)
+            });
+            if inside {
+                let [from, to] = [pair[0], pair[1]].map(|(at, value)| (x.at(at), y.at(value)));
+                canvas.dashed(from, to, self.ink)?;
+            }
         }
         Ok(())
     }

@@ -9,7 +9,9 @@ use crate::report::canvas::{Ink, Svg};
 use crate::report::chart::{Horizontal, Line, Lines, Mark, Series};
 use crate::report::tables::{is_floor, marked_change};
 use crate::report::words::{ablation_reading, display, span};
-use crate::report::{interaction, queue_figures, sharding, stages};
+use crate::report::{
+    compression, faults, interaction, pipelining, queue_figures, sharding, stages,
+};
 use crate::rows::{ALL_VARIANT, NONE_VARIANT, Table};
 use crate::run::Cell;
 use crate::stats::{Interval, short, three_digits};
@@ -59,9 +61,12 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Result<Vec<Figure>, BenchEr
         "ablation" => ablation(table),
         "small" => Ok(vec![small(table)?]),
         "batching" => Ok(vec![batching(table)?]),
+        "compression" => compression::figures(table),
+        "pipelining" => pipelining::figures(table),
         "wan" => Ok(vec![wan(table)?]),
         "sharding" => sharding::figures(table),
         "stages" => stages::figures(table),
+        "faults" => faults::figures(table),
         "queue" | "queue-matrix" => queue_figures::figures(experiment, table),
         _ => Ok(Vec::new()),
     }

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
+use crate::experiment::EXPERIMENTS;
 use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
-use crate::report::{interaction, queue, sharding, stages};
+use crate::report::{compression, faults, interaction, pipelining, queue, sharding, stages};
 use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
 use crate::stats::{change, short, three_digits};
@@ -31,9 +32,12 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "small" => vec![small(table)],
         "batching" => vec![batching(table)],
         "queue" | "queue-matrix" => queue::tables(experiment, table),
+        "compression" => compression::tables(table),
+        "pipelining" => pipelining::tables(table),
         "wan" => vec![wan(table)],
         "sharding" => sharding::tables(table),
         "stages" => vec![stages::table(table)],
+        "faults" => faults::tables(table),
         _ => vec![plain(experiment, table)],
     }
 }
@@ -41,9 +45,7 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
 /// What the terminal shows: the columns that matter most.
 pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     let mut views = Vec::new();
-    for experiment in
-        ["ablation", "small", "batching", "wan", "sharding", "stages", "queue", "queue-matrix"]
-    {
+    for experiment in EXPERIMENTS.map(|experiment| experiment.name) {
         let mut of_experiment = match experiment {
             "queue" | "queue-matrix" => queue::summary(experiment, table),
             _ => of(experiment, table),

@@ -26,7 +26,7 @@ static HELD: Held = Held::new();
 /// use quorate_mq::compress::{self, CompressionPolicy, Compressor, Dictionary};
 ///
 /// let dictionary = Arc::new(Dictionary::new(br#"{"account":"","operation":"transfer"}"#)?);
-/// compress::hold(dictionary.clone())?;
+/// compress::hold(&dictionary)?;
 /// let message = br#"{"account":"1042","operation":"transfer","amount":7}"#;
 /// let mut frame = Vec::new();
 /// let mut compressor = Compressor::new(CompressionPolicy::Always).with_dictionary(dictionary);
@@ -37,7 +37,7 @@ static HELD: Held = Held::new();
 ///
 /// # Errors
 /// [`DictionaryError::TooMany`] beyond [`DICTIONARIES_MAX`] different ones.
-pub fn hold(dictionary: Arc<Dictionary>) -> Result<(), DictionaryError> {
+pub fn hold(dictionary: &Arc<Dictionary>) -> Result<(), DictionaryError> {
     HELD.insert(dictionary)
 }
 
@@ -51,9 +51,9 @@ impl Held {
         Self([const { OnceLock::new() }; DICTIONARIES_MAX])
     }
 
-    fn insert(&self, dictionary: Arc<Dictionary>) -> Result<(), DictionaryError> {
+    fn insert(&self, dictionary: &Arc<Dictionary>) -> Result<(), DictionaryError> {
         let takes = |place: &OnceLock<Arc<Dictionary>>| {
-            **place.get_or_init(|| dictionary.clone()) == *dictionary
+            **place.get_or_init(|| dictionary.clone()) == **dictionary
         };
         if self.0.iter().any(takes) { Ok(()) } else { Err(DictionaryError::TooMany) }
     }
@@ -76,11 +76,11 @@ mod tests {
     fn a_dictionary_is_held_once_and_found_by_its_id() {
         let held = Held::new();
         let (one, other) = (dictionary("the first dictionary"), dictionary("the other dictionary"));
-        held.insert(one.clone()).unwrap();
-        held.insert(one.clone()).unwrap();
+        held.insert(&one).unwrap();
+        held.insert(&one).unwrap();
         assert_eq!(held.find(one.id()), Some(&*one));
         assert_eq!(held.find(other.id()), None);
-        held.insert(other.clone()).unwrap();
+        held.insert(&other).unwrap();
         assert_eq!(held.find(other.id()), Some(&*other));
     }
 
@@ -90,9 +90,9 @@ mod tests {
         let all: Vec<_> =
             (0..=DICTIONARIES_MAX).map(|n| dictionary(&format!("dictionary number {n}"))).collect();
         for dictionary in &all[..DICTIONARIES_MAX] {
-            held.insert(dictionary.clone()).unwrap();
+            held.insert(dictionary).unwrap();
         }
-        assert_eq!(held.insert(all[DICTIONARIES_MAX].clone()), Err(DictionaryError::TooMany));
+        assert_eq!(held.insert(&all[DICTIONARIES_MAX]), Err(DictionaryError::TooMany));
         assert!(all[..DICTIONARIES_MAX].iter().all(|one| held.find(one.id()) == Some(&**one)));
     }
 }

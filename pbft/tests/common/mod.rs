@@ -52,10 +52,15 @@ pub fn post_to_others(pump: &mut Pump<Pbft>, from: ReplicaId, wire: &Wire) {
 
 /// A batch of client 1's commands, signed as `sign` says.
 pub fn batch_with(seq: u64, payload: &[u8], sign: impl Fn(&mut Vec<u8>)) -> Batch {
+    batch_of(ClientId(1), seq, payload, sign)
+}
+
+/// A batch of any client's command, signed as `sign` says.
+pub fn batch_of(client: ClientId, seq: u64, payload: &[u8], sign: impl Fn(&mut Vec<u8>)) -> Batch {
     use quorate_smr::{Authenticator, ClientAuthenticator};
-    let (client, seq) = (ClientId(1), RequestSeq(seq));
+    let seq = RequestSeq(seq);
     let mut proof = Vec::new();
-    let signer = auth(R0).client(client).expect("client 1 is known");
+    let signer = auth(R0).client(client).expect("the client is known");
     signer.sign(client, seq, payload, &mut proof);
     sign(&mut proof);
     let mut builder = BatchBuilder::new(GroupId(0));
