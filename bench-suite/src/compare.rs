@@ -7,6 +7,7 @@ use crate::experiment::driver::FOREIGN_CPU_MAX_PERCENT;
 use crate::experiment::{EXPERIMENTS, Effort, driver, queue, select};
 use crate::machine;
 use crate::partial::{self, Identity, Partial};
+use crate::peers;
 use crate::report::{self, Report};
 use crate::rows::{self, Table};
 use crate::run::{Done as DoneExperiment, Manifest, RUN_FORMAT, Run, Sample};
@@ -204,7 +205,7 @@ fn manifest(options: &Options, experiments: Vec<DoneExperiment>, partial: &Parti
         quick: options.quick,
         machine: identity.machine,
         toolchain: identity.toolchain,
-        peers: queue::peers(),
+        peers: queue::peers().into_iter().chain(peers::versions()).collect(),
         foreign_cpu_max_percent: FOREIGN_CPU_MAX_PERCENT,
         workload_seed: YCSB_A.seed,
         experiments,
