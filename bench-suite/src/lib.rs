@@ -15,6 +15,7 @@
 //! | [`rivals`] | in each case of `peers`, each protocol against each library of its kind |
 //! | [`metric`], [`run`], [`rows`] | samples, their folder, and the rows that follow from them |
 //! | [`report`] | `README.md`, the page and its plots, all from a run folder |
+//! | [`instructions`] | instruction counts of the hot paths, compared with baselines |
 //! | [`verify`] | whether what is published follows from its run folder |
 //! | [`core_loop`] | protocol cores as plain values, for benches |
 //! | [`partial`], [`progress`] | a run that is not complete yet, and how long it still takes |
@@ -28,12 +29,13 @@ pub mod contest;
 pub mod core_loop;
 pub mod error;
 pub mod experiment;
+pub mod instructions;
 pub mod latency;
 pub mod machine;
 pub mod metric;
 pub mod partial;
-pub mod progress;
 pub mod peers;
+pub mod progress;
 pub mod report;
 pub mod rivals;
 pub mod rows;

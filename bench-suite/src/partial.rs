@@ -3,6 +3,7 @@
 //! ```text
 //! runs/.<id>.running/header.json   who measures what: program, options, machine; what has begun
 //!                    samples.csv   one line for each repetition, written as soon as it is measured
+//!                    hist/*.hlog   its latencies, written just before that line
 //! ```
 //!
 //! What always holds: the folder is hidden, so that no reader takes it for a run; a line counts once
@@ -19,6 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
+use crate::latency;
 use crate::machine;
 use crate::run::{self, Cell, Done, Machine, Sample};
 use crate::stats::fnv_1a;
@@ -207,6 +209,7 @@ impl Partial {
             this.samples = run::parse_samples(&text[..whole])
                 .map_err(|reason| BenchError::corrupt(&path, &reason))?;
         }
+        latency::recover(&this.folder, &mut this.samples)?;
         this.write_header()?;
         Ok(this)
     }
@@ -228,6 +231,7 @@ impl Partial {
             eprintln!("{name}: its settings came out differently; it is measured from the start");
             self.samples.retain(|sample| sample.cell.experiment != name);
             self.rewrite()?;
+            latency::recover(&self.folder, &mut self.samples)?;
         }
         self.write_header()
     }
@@ -252,6 +256,7 @@ impl Partial {
     /// # Errors
     /// When it cannot be written.
     pub fn append(&mut self, sample: Sample) -> Result<(), BenchError> {
+        latency::append(&self.folder, &sample)?;
         self.write(&run::sample_line(&sample))?;
         self.samples.push(sample);
         if self.stop_after.is_some_and(|count| count <= self.samples.len()) {

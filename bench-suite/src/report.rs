@@ -17,16 +17,25 @@ use crate::experiment::{EXPERIMENTS, Experiment, NOT_YET, by_name};
 use crate::rows::Table;
 use crate::run::{Run, read_bounded};
 
+mod answers;
+mod batching;
 mod canvas;
 mod chart;
+mod compression;
 mod faults;
 mod figures;
 pub mod front;
 mod interaction;
 mod peers;
+mod pipelining;
+mod protocols;
 mod queue;
 mod queue_figures;
 mod queue_first;
+mod schedules;
+mod sharding;
+mod stack;
+mod stages;
 mod tables;
 mod words;
 
@@ -70,6 +79,7 @@ impl Report {
         let sections = sections(run, &table)?;
         let picture = figures::picture(&table)?;
         let headlines = words::headlines(&table);
+        let (ideal, ideal_table) = answers::limits(&table)?.unzip();
         let measured: Vec<&str> =
             run.manifest.experiments.iter().map(|e| e.name.as_str()).collect();
         // Whether a build asks for `peers` by itself must not change what a run's report says.
@@ -91,8 +101,13 @@ impl Report {
             memory_gib => run.manifest.machine.memory_bytes >> 30,
             sections => Serde(&sections),
             headlines => Serde(&headlines),
+            front => Serde(&answers::front(run, &table)),
+            answers => Serde(&answers::of(run, &table)),
+            ideal => Serde(&ideal),
+            ideal_table => Serde(&ideal_table),
             default_words => words::default_in_words(&table),
             missing,
+            measured => Serde(&measured),
             failed_rows => failed.len(),
             rows => table.rows().len(),
             samples => run.samples.len(),

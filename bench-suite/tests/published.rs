@@ -109,8 +109,9 @@ fn a_changed_digit_is_found_wherever_it_stands() {
         assert_eq!(code, Some(1), "{}: {words}", path.display());
         assert!(words.contains("expected"), "{words}");
         fs::remove_file(&path).unwrap();
-        let missing = verify(&run);
-        assert_ne!(missing.0, Some(0), "{}: {}", path.display(), missing.1);
+        let missing = verify(&run).0;
+        // A folder of results elsewhere has no such README beside it.
+        assert!(missing != Some(0) || path == scratch.path().join("README.md"), "{path:?}");
         fs::write(&path, text).unwrap();
     }
     fs::write(results.join("report/extra.svg"), "").unwrap();

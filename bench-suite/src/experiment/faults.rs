@@ -249,10 +249,12 @@ fn measured(system: System, fault: Fault, repetition: u32) -> Outcome {
         System::Pbft => watched::<Pbft>(fault, repetition),
         System::Direct => return Outcome::failed(&"one replica has nobody to take over"),
     };
-    watched.unwrap_or_else(|failure| Outcome::failed(&failure.violation.map_or_else(
-        || failure.what.lines().next().unwrap_or_default().to_owned(),
-        |violation| violation.to_string(),
-    )))
+    watched.unwrap_or_else(|failure| {
+        Outcome::failed(&failure.violation.map_or_else(
+            || failure.what.lines().next().unwrap_or_default().to_owned(),
+            |violation| violation.to_string(),
+        ))
+    })
 }
 
 /// The load and the hardware: no faults of their own.

@@ -1,6 +1,9 @@
 //! Tests of interrupted runs: what goes on, what is refused, what is not measured twice.
 
+use std::time::Duration;
+
 use super::*;
+use crate::latency::Latencies;
 use crate::metric::Metric;
 use crate::testing::sample;
 
@@ -60,6 +63,30 @@ fn a_line_torn_by_a_kill_is_measured_again_wherever_it_is_torn() {
         partial.append(one("raft", 2)).unwrap();
         drop(partial);
         assert_eq!(fs::read(&file).unwrap(), whole, "torn after {length} bytes");
+    }
+}
+
+#[test]
+fn latencies_whose_sample_was_not_kept_are_dropped_and_others_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut partial = begin(folder.path());
+    let timed = |repetition| {
+        let times = [Duration::from_micros(5), Duration::from_micros(50)];
+        Sample { latencies: Latencies::of(&times), ..one("raft", repetition) }
+    };
+    partial.append(timed(1)).unwrap();
+    let (samples, log) = (partial.folder.join(SAMPLES), partial.folder.join("hist"));
+    let log = log.join(latency::file_name(&timed(1).cell));
+    let kept = [&samples, &log].map(|path| fs::read_to_string(path).unwrap());
+    partial.append(timed(2)).unwrap();
+    drop(partial);
+    let whole = fs::read_to_string(&log).unwrap();
+    for length in [kept[1].len(), kept[1].len() + 9, whole.len() - 1, whole.len()] {
+        fs::write(&samples, &kept[0]).unwrap();
+        fs::write(&log, &whole[..length]).unwrap();
+        let partial = go_on(folder.path(), &identity()).unwrap();
+        assert_eq!(partial.samples(), [timed(1)], "{length} bytes of the log");
+        assert_eq!(fs::read_to_string(&log).unwrap(), kept[1]);
     }
 }
 

@@ -95,6 +95,15 @@ pub(crate) struct Lines {
     pub(crate) series: Vec<Series>,
 }
 
+/// A calculated line in a line chart, drawn dashed and without points.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Guide {
+    /// Its colour.
+    pub(crate) ink: Ink,
+    /// Its points, x ascending.
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
 /// A logarithmic scale from values to pixels.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
@@ -292,13 +301,7 @@ impl Line {
 }
 
 impl Line {
-    fn draw_spread(
-        &self,
-        canvas: &mut Canvas<'_>,
-        y: i32,
-        scale: Scale,
-        values: &[f64],
-    ) -> Drawn {
+    fn draw_spread(&self, canvas: &mut Canvas<'_>, y: i32, scale: Scale, values: &[f64]) -> Drawn {
         for (place, value) in values.iter().enumerate() {
             // In three rows, so that neighbours that are alike stay apart.
             let y = y + DOT_ROWS[place % DOT_ROWS.len()];
@@ -315,6 +318,15 @@ impl Lines {
     /// # Errors
     /// When the backend refuses.
     pub(crate) fn draw(&self, alt: &str) -> Result<Svg, BenchError> {
+        self.draw_with(&[], alt)
+    }
+
+    /// Draws the chart with calculated lines behind the measured ones. They do not widen the
+    /// scales; what lies outside is left out.
+    ///
+    /// # Errors
+    /// When the backend refuses.
+    pub(crate) fn draw_with(&self, guides: &[Guide], alt: &str) -> Result<Svg, BenchError> {
         let name_width = self.series.iter().map(|series| text_width(&series.name)).max();
         let (left, right) = (58, WIDTH - name_width.unwrap_or(0) - 14);
         let (top, bottom) = (34, 268);
@@ -343,6 +355,9 @@ impl Lines {
             let style = (Anchor::Middle, Ink::Faint);
             canvas.text(&self.x_axis, (middle, bottom + 35), TICK_SIZE, style)?;
             canvas.vertical_text(&self.y_axis, (9, i32::midpoint(top, bottom)), TICK_SIZE)?;
+            for guide in guides {
+                guide.draw(canvas, x, y)?;
+            }
             for series in &self.series {
                 series.draw(canvas, x, y)?;
             }
@@ -361,6 +376,21 @@ impl Lines {
             let at = at.max(lowest.saturating_add(15));
             lowest = at;
             canvas.text(&series.name, (x.to + 9, at), LABEL_SIZE, (Anchor::Start, series.ink))?;
+        }
+        Ok(())
+    }
+}
+
+impl Guide {
+    fn draw(&self, canvas: &mut Canvas<'_>, x: Scale, y: Scale) -> Drawn {
+        for pair in self.points.windows(2) {
+            let inside = pair.iter().all(|(at, value)| {
+                (x.low..=x.high).contains(at) && (y.low..=y.high).contains(value)
+            });
+            if inside {
+                let [from, to] = [pair[0], pair[1]].map(|(at, value)| (x.at(at), y.at(value)));
+                canvas.dashed(from, to, self.ink)?;
+            }
         }
         Ok(())
     }

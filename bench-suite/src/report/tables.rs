@@ -2,11 +2,15 @@
 
 use serde::Serialize;
 
+use crate::experiment::EXPERIMENTS;
 use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
-use crate::report::{faults, interaction, peers, queue};
+use crate::report::{
+    batching, compression, faults, interaction, peers, pipelining, protocols, queue, sharding,
+    stages,
+};
 use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
 use crate::stats::{change, short, three_digits};
@@ -29,11 +33,16 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
     match experiment {
         "ablation" => ablation(table),
         "small" => vec![small(table)],
-        "batching" => vec![batching(table)],
+        "batching" => batching::tables(table),
+        "protocols" => protocols::tables(table),
         "queue" | "queue-matrix" => queue::tables(experiment, table),
+        "compression" => compression::tables(table),
+        "pipelining" => pipelining::tables(table),
         "wan" => vec![wan(table)],
         "peers" => peers::tables(table),
         "faults" => faults::tables(table),
+        "sharding" => sharding::tables(table),
+        "stages" => vec![stages::table(table)],
         _ => vec![plain(experiment, table)],
     }
 }
@@ -41,12 +50,12 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
 /// What the terminal shows: the columns that matter most.
 pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     let mut views = Vec::new();
-    for experiment in
-        ["ablation", "small", "batching", "peers", "wan", "faults", "queue", "queue-matrix"]
-    {
+    for experiment in EXPERIMENTS.map(|experiment| experiment.name) {
         let mut of_experiment = match experiment {
             "queue" | "queue-matrix" => queue::summary(experiment, table),
             "peers" => peers::summary(table),
+            "batching" => batching::summary(table),
+            "protocols" => protocols::summary(table),
             _ => of(experiment, table),
         };
         of_experiment.retain(|view| !view.rows.is_empty());
@@ -201,28 +210,6 @@ fn missing_row(name: String, setting: String, dashes: usize, proof: String) -> V
     row.extend(vec!["–".to_owned(); dashes]);
     row.push(proof);
     row
-}
-
-fn batching(table: &Table) -> TableView {
-    let systems = table.distinct("batching", |cell| &cell.system);
-    let row = |case: String| {
-        let mut row = vec![case.strip_prefix("batch-").unwrap_or(&case).to_owned()];
-        row.extend(systems.iter().map(|system| {
-            let cell = Cell::new("batching", system, "fixed", &case);
-            match table.figure(&cell, Metric::Throughput.name()) {
-                Some(interval) => with_interval(interval),
-                None => proof(table, &cell),
-            }
-        }));
-        row
-    };
-    let mut header = vec!["commands per batch, at most".to_owned()];
-    header.extend(systems.iter().map(|system| format!("{}, commands/s", display(system))));
-    TableView {
-        caption: "Throughput by batch size".into(),
-        header,
-        rows: table.distinct("batching", |cell| &cell.case).into_iter().map(row).collect(),
-    }
 }
 
 fn wan(table: &Table) -> TableView {
