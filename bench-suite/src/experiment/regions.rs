@@ -72,13 +72,10 @@ pub fn trials(
         for system in *systems {
             let costs = costs::of(*system, *count)?;
             settings.extend([kept::setting(system.name(), *count, &costs)]);
-            for leader in 0..*count {
+            for (leader, leads) in REGIONS.iter().enumerate().take(*count) {
                 let plan = Metered { costs, ..metered(*count, leader) };
-                for place in 0..*count {
-                    let (variant, case) = (
-                        format!("leader-{}", REGIONS[leader]),
-                        format!("{name}/{}", REGIONS[place]),
-                    );
+                for (place, asks) in REGIONS.iter().enumerate().take(*count) {
+                    let (variant, case) = (format!("leader-{leads}"), format!("{name}/{asks}"));
                     let (system, plan) = (*system, plan.clone());
                     let cell = Cell::new(experiment, system.name(), &variant, &case);
                     let measure = Box::new(move |seed| run(system, &plan, place, seed));

@@ -359,7 +359,7 @@ fn time_commands<P: Protocol>(
         let limits = SessionLimits { window: COMMANDS, ..SessionLimits::default() };
         let apply_ns = time_applying(&batch, limits)?;
         request.0.push((bytes as f64, request_ns / COMMANDS as f64));
-        let whole = batch.header().raw_bytes as f64;
+        let whole = f64::from(batch.header().raw_bytes);
         apply.0.push((whole / COMMANDS as f64, apply_ns / COMMANDS as f64));
     }
     (costs.request, costs.seal, costs.apply) = (request.line(), seal.line(), apply.line());
