@@ -2,7 +2,7 @@
 //!
 //! Set up as its documentation says for speed: `batch_size` as large as the batches, its own
 //! in-memory storage, outgoing messages taken in bulk and decided entries read as a range. The log
-//! is trimmed every [`TRIM_INTERVAL`] entries.
+//! is trimmed every few thousand entries.
 //!
 //! Not the same as ours: entries are values under a reference count instead of checksummed bytes,
 //! and no client or sequence number travels with a command; both are in its favour. Entries that

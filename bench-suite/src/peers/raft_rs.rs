@@ -4,7 +4,7 @@
 //! wait, the leader sends before it stores, messages of up to 1 MiB (the default of zero bytes
 //! would send every entry alone), `batch_append` where batching is measured, and no message that
 //! carries nothing but a commit index: the next append, or a heartbeat, brings it. Its own
-//! in-memory storage, compacted every [`COMPACTION_INTERVAL`] entries.
+//! in-memory storage, compacted every few thousand entries.
 //!
 //! Not the same as ours: commands go in by reference count instead of being copied, no checksum
 //! guards an entry, and no client or sequence number travels with a command; all of that is in its

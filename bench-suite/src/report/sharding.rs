@@ -30,6 +30,17 @@ fn cell(system: &str, variant: &str, case: &str) -> Cell {
     Cell::new(NAME, system, variant, case)
 }
 
+/// A figure; percentiles only where the load that they belong to is sustained. Where it is not in
+/// most repetitions, those few in which it was would tell too good a tale.
+fn figure(table: &Table, cell: &Cell, metric: Metric) -> Option<Interval> {
+    let is_percentile = matches!(metric, Metric::ServiceP50 | Metric::ServiceP99);
+    let sustains = || {
+        let sustained = table.figure(cell, Metric::Sustained.name());
+        sustained.is_some_and(|sustained| sustained.median > OFFERED * 100.0)
+    };
+    (!is_percentile || sustains()).then(|| table.figure(cell, metric.name())).flatten()
+}
+
 fn balancers() -> impl Iterator<Item = &'static str> {
     ALGORITHMS.into_iter().map(|algorithm| algorithm.name())
 }
@@ -185,14 +196,16 @@ fn points_panel(
 ) -> Result<(String, Vec<Line>), BenchError> {
     let line = |balancer: &'static str| {
         let point = |(place, (variant, case, _)): (usize, &(String, String, String))| {
-            let figure = table.figure(&cell(balancer, variant, case), metric.name())?;
+            let figure = figure(table, &cell(balancer, variant, case), metric)?;
             let (shape, ink) = MARKS[place % MARKS.len()];
             Some((shape, ink, figure))
         };
         let points: Vec<_> = columns.iter().enumerate().filter_map(point).collect();
-        let last = points.last().map(|(_, _, figure)| short(figure.median))?;
+        let first = points.first().map(|(_, _, figure)| short(figure.median))?;
+        // A figure beside several points would leave open whose it is.
+        let value = if columns.len() == 1 { first } else { String::new() };
         let (mark, ink) = (Mark::Points(points), Ink::Text);
-        Some(Line { label: balancer.into(), mark, value: last, ink, starts_group: false })
+        Some(Line { label: balancer.into(), mark, value, ink, starts_group: false })
     };
     let legend = |(place, (_, _, words)): (usize, &(String, String, String))| {
         let (shape, ink) = MARKS[place % MARKS.len()];
@@ -206,8 +219,11 @@ fn points_panel(
         lines: balancers().filter_map(line).collect(),
         legend: columns.iter().enumerate().map(legend).collect(),
     };
-    let last = columns.last().map_or("", |(_, _, words)| words);
-    let alt = format!("{title}, {last}: {}", alt_of(&chart.lines));
+    let alt = if columns.len() == 1 {
+        format!("{title}, {axis}: {}", alt_of(&chart.lines))
+    } else {
+        format!("{title}, {axis}, for each balancer; the table has the figures")
+    };
     Ok((chart.draw(&alt)?.inline, chart.lines))
 }
 
@@ -218,7 +234,7 @@ fn skews(case: &str) -> Vec<(String, String, String)> {
 }
 
 fn imbalance(table: &Table, case: &str) -> Result<Figure, BenchError> {
-    let axis = "load of the most loaded node over the mean; at the right: zipf 1.2";
+    let axis = "load of the most loaded node over the mean";
     let columns = skews(case);
     let (panel, _) = points_panel(table, Metric::Imbalance, ("Load imbalance", axis), &columns)?;
     let figure = |balancer: &str, skew: Skew| {
@@ -276,7 +292,7 @@ fn lookup(table: &Table) -> Result<Figure, BenchError> {
     let column =
         |nodes: &u32| ("cpu-time".to_owned(), format!("lookup-{nodes}"), format!("{nodes} nodes"));
     let columns: Vec<_> = sizes.iter().map(column).collect();
-    let axis = "ns of CPU time for one choice; at the right: most nodes";
+    let axis = "ns of CPU time for one choice";
     let (panel, _) = points_panel(table, Metric::LookupTime, ("Cost of a choice", axis), &columns)?;
     let most = sizes.last().copied().unwrap_or_default();
     let cost = |balancer: &'static str| {
@@ -311,7 +327,7 @@ fn service(table: &Table) -> Result<Figure, BenchError> {
     let equal = Servers::Equal.case();
     let slow = Servers::OneSlow.case();
     let uniform = || Skew::Uniform.name().to_owned();
-    let axis = "% of the capacity of 16 servers; at the right: the last case";
+    let axis = "% of the capacity of 16 servers";
     let (by_skew, _) =
         points_panel(table, Metric::Sustained, ("Sustained, equal servers", axis), &skews(&equal))?;
     let columns = [
@@ -320,10 +336,7 @@ fn service(table: &Table) -> Result<Figure, BenchError> {
     ];
     let (by_speed, _) =
         points_panel(table, Metric::Sustained, ("Sustained, uniform keys", axis), &columns)?;
-    let axis = format!(
-        "p99 at {} % load, in mean service times; none where saturated",
-        three_digits(OFFERED * 100.0)
-    );
+    let axis = format!("p99 at {} % load, in mean service times", three_digits(OFFERED * 100.0));
     let (tail, _) =
         points_panel(table, Metric::ServiceP99, ("Tail latency", &axis), &skews(&equal))?;
     let sustained = |balancer: &str, skew: Skew, case: &str| {
@@ -332,7 +345,7 @@ fn service(table: &Table) -> Result<Figure, BenchError> {
             .map_or_else(|| "–".into(), |i| format!("{} %", three_digits(i.median)))
     };
     let reading = format!(
-        "Of the capacity of {SERVERS} servers the slot table sustains {} with uniform keys and {} with zipf 0.99, bounded loads {}, the fewest outstanding {}. With one slow server round robin sustains {}, the fewest outstanding {}.",
+        "Of the capacity of {SERVERS} servers the slot table sustains {} with uniform keys and {} with zipf 0.99, bounded loads {}, the fewest outstanding {}. Where the load is not sustained there is no tail to show. With one slow server round robin sustains {}, the fewest outstanding {}.",
         sustained("slot table", Skew::Uniform, &equal),
         sustained("slot table", Skew::Ycsb, &equal),
         sustained("bounded loads", Skew::Ycsb, &equal),
@@ -437,18 +450,24 @@ fn service_table(table: &Table) -> TableView {
         .into_iter()
         .chain([(Skew::Uniform, Servers::OneSlow.case(), "one slow server".to_owned())])
         .collect();
-    let row = |balancer: &'static str| {
-        let mut row = vec![balancer.to_owned()];
-        for (skew, case, _) in &cases {
-            let cell = cell(balancer, skew.name(), case);
-            let sustained = table.figure(&cell, Metric::Sustained.name())?;
-            let tail = table.figure(&cell, Metric::ServiceP99.name());
-            let tail = tail.map_or_else(|| "saturated".into(), |i| three_digits(i.median));
-            row.push(format!("{} %; {tail}", three_digits(sustained.median)));
-        }
-        row.push(proof(table, &cell(balancer, Skew::Uniform.name(), &Servers::Equal.case())));
-        Some(row)
-    };
+    let measured = table.distinct(NAME, |cell| &cell.system);
+    let is_measured = |balancer: &&str| measured.iter().any(|system| system == balancer);
+    let row =
+        |balancer: &'static str| {
+            let mut row = vec![balancer.to_owned()];
+            for (skew, case, _) in &cases {
+                let cell = cell(balancer, skew.name(), case);
+                let tail = figure(table, &cell, Metric::ServiceP99);
+                let tail = tail.map_or_else(|| "saturated".into(), |i| three_digits(i.median));
+                let sustained = table.figure(&cell, Metric::Sustained.name());
+                row.push(sustained.map_or_else(
+                    || "–".into(),
+                    |i| format!("{} %; {tail}", three_digits(i.median)),
+                ));
+            }
+            row.push(proof(table, &cell(balancer, Skew::Uniform.name(), &Servers::Equal.case())));
+            row
+        };
     let mut header = vec!["balancer".to_owned()];
     header.extend(cases.iter().map(|(_, _, words)| words.clone()));
     header.push("proof".into());
@@ -458,6 +477,9 @@ fn service_table(table: &Table) -> TableView {
             three_digits(OFFERED * 100.0)
         ),
         header,
-        rows: balancers().filter_map(row).collect(),
+        rows: balancers().filter(|balancer| is_measured(balancer)).map(row).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ impl Stacks {
         let width = |text: &String| (text.chars().count() as f64 * LABEL_SIZE * 0.56).ceil() as i32;
         let label = self.bars.iter().map(|(name, _, _)| width(name)).max().unwrap_or(0);
         let value = self.bars.iter().map(|(_, _, words)| width(words)).max().unwrap_or(0);
-        let (left, right) = (label + 14, WIDTH - value - 12);
+        let (left, right) = (label + 14, WIDTH - value - 20);
         let (top, bottom) = (54, 54 + LINE * self.bars.len() as i32);
         let at = |percent: f64| left + (percent / 100.0 * f64::from(right - left)).round() as i32;
         Canvas::draw((WIDTH, bottom + 42), alt, |canvas| {

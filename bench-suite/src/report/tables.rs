@@ -8,8 +8,8 @@ use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
 use crate::report::{
-    batching, compression, faults, interaction, peers, pipelining, protocols, queue, regions, scale, sharding,
-    stages,
+    batching, compression, faults, interaction, peers, pipelining, protocols, queue, regions,
+    scale, sharding, stages,
 };
 use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
@@ -38,9 +38,9 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
         "queue" | "queue-matrix" => queue::tables(experiment, table),
         "compression" => compression::tables(table),
         "pipelining" => pipelining::tables(table),
+        "peers" => peers::tables(table),
         "scale" => scale::tables(table),
         "wan" => std::iter::once(wan(table)).chain(regions::tables(table)).collect(),
-        "peers" => peers::tables(table),
         "faults" => faults::tables(table),
         "sharding" => sharding::tables(table),
         "stages" => vec![stages::table(table)],
