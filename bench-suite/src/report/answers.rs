@@ -42,6 +42,22 @@ pub(crate) struct Point {
     pub(crate) text: String,
 }
 
+const NOTHING: &str = "no verified figure in this run.";
+
+impl Answer {
+    /// Where one point of an experiment says something, the others need not say that they do not.
+    fn tidy(&mut self) {
+        self.points.dedup();
+        let telling: Vec<&str> = self
+            .points
+            .iter()
+            .filter(|one| one.text != NOTHING)
+            .map(|one| one.experiment)
+            .collect();
+        self.points.retain(|one| one.text != NOTHING || !telling.contains(&one.experiment));
+    }
+}
+
 /// All answers.
 pub(crate) fn of(run: &Run, table: &Table) -> Vec<Answer> {
     let source = Source { run, table };
@@ -52,7 +68,7 @@ pub(crate) fn of(run: &Run, table: &Table) -> Vec<Answer> {
         protocols::answer(&source),
     ];
     // An experiment with two points says once that it is missing.
-    answers.iter_mut().for_each(|answer| answer.points.dedup());
+    answers.iter_mut().for_each(Answer::tidy);
     answers
 }
 
@@ -69,7 +85,7 @@ impl Source<'_> {
         let measured = self.run.manifest.experiments.iter().any(|done| done.name == experiment);
         let text = match (text, measured) {
             (Some(text), _) => text,
-            (None, true) => "no verified figure in this run.".into(),
+            (None, true) => NOTHING.into(),
             (None, false) => "not measured in this run.".into(),
         };
         Point { experiment, text }

@@ -41,7 +41,7 @@ pub(crate) fn limits(table: &Table) -> Result<Option<(Figure, TableView)>, Bench
     );
     let chart = Horizontal {
         title: "Percent of ideal".into(),
-        axis: "part of the limit that is reached (×1 is the limit)".into(),
+        axis: "share of the limit".into(),
         reference: Some(1.0),
         factors: true,
         lines: shares.iter().enumerate().map(|(place, share)| bar(&shares, place, share)).collect(),
