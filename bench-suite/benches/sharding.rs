@@ -39,6 +39,7 @@ fn place(criterion: &mut Criterion) {
 /// A shard joins and leaves again: what the table takes to compute it.
 fn rebalance(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sharding/rebalance");
+    group.throughput(Throughput::Elements(2));
     for shards in [4, 64] {
         let mut table = SlotTable::new(shards).expect("a valid count");
         group.bench_function(format!("{shards} shards"), |bencher| {

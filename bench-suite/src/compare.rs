@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::BenchError;
 use crate::experiment::driver::FOREIGN_CPU_MAX_PERCENT;
+use crate::experiment::simulated::kept;
 use crate::experiment::{EXPERIMENTS, Effort, driver, queue, select};
 use crate::machine;
 use crate::partial::{self, Identity, Partial};
+use crate::peers;
 use crate::report::{self, Report};
 use crate::rows::{self, Table};
 use crate::run::{Done as DoneExperiment, Manifest, RUN_FORMAT, Run, Sample};
@@ -32,6 +34,8 @@ pub struct Options {
     pub resume: bool,
     /// Ends the process, as a kill would, after so many repetitions: for tests of `resume`.
     pub stop_after: Option<usize>,
+    /// A run whose CPU costs are taken for the experiments in virtual time, instead of measuring.
+    pub costs_of: Option<PathBuf>,
     /// The command line, for the manifest.
     pub arguments: Vec<String>,
 }
@@ -66,6 +70,9 @@ pub fn measure(options: &Options) -> Result<Done, BenchError> {
     let experiments = select(&options.only)?;
     let effort = Effort { quick: options.quick, repetitions: options.repetitions };
     driver::check(&effort)?;
+    if let Some(run) = &options.costs_of {
+        assume_costs(run)?;
+    }
     let results = results_folder(options);
     writable(&results)?;
     let names = experiments.iter().map(|experiment| experiment.name.to_owned()).collect();
@@ -109,6 +116,15 @@ fn open_partial(
     let started = machine::now_utc();
     let id = free_id(results, &started, &identity);
     Partial::create(results, id, identity, started)
+}
+
+/// Takes the CPU costs that `run` kept as measured.
+fn assume_costs(run: &Path) -> Result<(), BenchError> {
+    for done in Run::read(run)?.manifest.experiments {
+        kept::assume_settings(&done.settings)
+            .map_err(|setting| BenchError::corrupt(run, &setting))?;
+    }
+    Ok(())
 }
 
 /// Regenerates the report of the run folder `run`.
@@ -204,7 +220,7 @@ fn manifest(options: &Options, experiments: Vec<DoneExperiment>, partial: &Parti
         quick: options.quick,
         machine: identity.machine,
         toolchain: identity.toolchain,
-        peers: queue::peers(),
+        peers: queue::peers().into_iter().chain(peers::versions()).collect(),
         foreign_cpu_max_percent: FOREIGN_CPU_MAX_PERCENT,
         workload_seed: YCSB_A.seed,
         experiments,

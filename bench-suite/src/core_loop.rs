@@ -1,8 +1,9 @@
-//! Protocol cores as plain values: no queue, no thread, no client, no state machine.
+//! Protocol cores as plain values: no queue, no thread, no client.
 //!
 //! The bare cost of agreement. Batches are proposed at the leader and messages handed from replica
 //! to replica in order until all have committed. Proofs are made and checked as the protocol asks,
-//! effects pass the same gate as in production, and every write is durable at once.
+//! effects pass the same gate as in production, and every write is durable at once. What is done
+//! with committed batches is the caller's choice ([`Commits`]); by default nothing.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,6 +20,16 @@ type Sealed<P> = <<P as Protocol>::Auth as Authenticator<<P as Protocol>::Messag
 /// How far virtual time goes in search of a leader.
 const ELECTION_MAX: Duration = Duration::from_secs(60);
 
+/// Is told of every commit.
+pub trait Commits {
+    /// `replica` committed `batch` in its next slot; the batch may be empty.
+    fn commit(&mut self, replica: ReplicaId, batch: &Batch);
+}
+
+impl Commits for () {
+    fn commit(&mut self, _replica: ReplicaId, _batch: &Batch) {}
+}
+
 struct Core<P: Protocol> {
     protocol: P,
     auth: P::Auth,
@@ -27,12 +38,14 @@ struct Core<P: Protocol> {
 }
 
 /// Replicas `0..n` of one group.
-pub struct CoreLoop<P: Protocol> {
+pub struct CoreLoop<P: Protocol, C: Commits = ()> {
     cores: Vec<Core<P>>,
+    commits: C,
     wire: VecDeque<(ReplicaId, ReplicaId, Sealed<P>)>,
     effects: Effects<P::Message, P::Record>,
     now: Time,
     committed: u64,
+    messages: u64,
     leader: usize,
 }
 
@@ -42,6 +55,16 @@ impl<P: Protocol> CoreLoop<P> {
     /// # Errors
     /// When the protocol refuses the setup or elects no leader within a minute of virtual time.
     pub fn new(replicas: usize) -> Result<Self, BenchError> {
+        Self::telling(replicas, ())
+    }
+}
+
+impl<P: Protocol, C: Commits> CoreLoop<P, C> {
+    /// As [`CoreLoop::new`], and `commits` is told of every commit.
+    ///
+    /// # Errors
+    /// As [`CoreLoop::new`].
+    pub fn telling(replicas: usize, commits: C) -> Result<Self, BenchError> {
         let replicas = if replicas == 0 { P::replicas_for(1) } else { replicas };
         let failed = |error: quorate_smr::RecoverError| BenchError::setup(P::NAME, &error);
         let mut cores = Vec::new();
@@ -54,9 +77,38 @@ impl<P: Protocol> CoreLoop<P> {
             cores.push(Core { protocol, auth, gate: Gate::new(), setup });
         }
         let (wire, effects, now) = (VecDeque::new(), Effects::new(), Time::ZERO);
-        let mut this = Self { cores, wire, effects, now, committed: 0, leader: 0 };
+        let mut this =
+            Self { cores, commits, wire, effects, now, committed: 0, messages: 0, leader: 0 };
         this.elect()?;
         Ok(this)
+    }
+
+    /// The replica at which batches are proposed.
+    #[must_use]
+    pub fn leader(&self) -> ReplicaId {
+        ReplicaId(self.leader as u8)
+    }
+
+    /// What is told of commits.
+    #[must_use]
+    pub fn commits(&self) -> &C {
+        &self.commits
+    }
+
+    /// What is told of commits, to be changed.
+    pub fn commits_mut(&mut self) -> &mut C {
+        &mut self.commits
+    }
+
+    /// Messages between replicas since the start, each counted once for each receiver.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Hands `batch` to the leader; [`Self::settle`] carries what that sends.
+    pub fn propose(&mut self, batch: Batch) {
+        self.input(self.leader, Input::Propose { batch });
     }
 
     /// Proposes `batch` at the leader and returns once every replica has committed it.
@@ -65,7 +117,7 @@ impl<P: Protocol> CoreLoop<P> {
     /// If a replica does not commit it: the loop has no faults to excuse that.
     pub fn order(&mut self, batch: Batch) {
         let expected = self.committed + self.cores.len() as u64;
-        self.input(self.leader, Input::Propose { batch });
+        self.propose(batch);
         self.settle();
         for _ in 0..TICKS_MAX {
             if self.committed >= expected {
@@ -92,8 +144,8 @@ impl<P: Protocol> CoreLoop<P> {
         }
     }
 
-    /// Moves time to the next deadline.
-    fn tick(&mut self) {
+    /// Moves time to the next deadline, and carries what that sends.
+    pub fn tick(&mut self) {
         let next = self.cores.iter().filter_map(|core| core.protocol.deadline()).min();
         self.now = self.now.max(next.unwrap_or(self.now));
         for index in 0..self.cores.len() {
@@ -104,7 +156,8 @@ impl<P: Protocol> CoreLoop<P> {
         self.settle();
     }
 
-    fn settle(&mut self) {
+    /// Hands messages over until none is on its way.
+    pub fn settle(&mut self) {
         while let Some((from, to, sealed)) = self.wire.pop_front() {
             let target = usize::from(to.0);
             if let Ok(message) = self.cores[target].auth.open(from, sealed) {
@@ -159,7 +212,10 @@ impl<P: Protocol> CoreLoop<P> {
             Effect::Append { .. } | Effect::Compact { .. } | Effect::InstallSnapshot { .. } => {
                 self.cores[index].gate.step();
             }
-            Effect::Commit { batch, .. } => self.committed += u64::from(!batch.is_empty()),
+            Effect::Commit { batch, .. } => {
+                self.committed += u64::from(!batch.is_empty());
+                self.commits.commit(ReplicaId(index as u8), &batch);
+            }
             Effect::TakeSnapshot { slot } => {
                 return Some(SnapshotMeta { slot, digest: Digest::default(), bytes: 0 });
             }
@@ -183,6 +239,7 @@ impl<P: Protocol> CoreLoop<P> {
         let sealed = auth.seal(to, message);
         let from = setup.replica;
         for to in to.receivers(from, setup.members).iter() {
+            self.messages += 1;
             self.wire.push_back((from, to, sealed.clone()));
         }
     }

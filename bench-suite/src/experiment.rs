@@ -14,13 +14,19 @@ use crate::metric::Metric;
 use crate::run::{Cell, Proof};
 
 pub mod ablation;
+pub mod batching;
 pub mod cluster;
 pub mod compression;
 pub mod driver;
 pub mod faults;
 mod load;
+mod peak;
+pub mod peers;
 pub mod pipelining;
+pub mod protocols;
 pub mod queue;
+pub mod regions;
+pub mod scale;
 pub mod sharding;
 pub mod simulated;
 pub mod small;
@@ -101,13 +107,16 @@ pub struct Experiment {
 }
 
 /// All experiments, in the order of the report.
-pub const EXPERIMENTS: [Experiment; 11] = [
+pub const EXPERIMENTS: [Experiment; 14] = [
     ablation::EXPERIMENT,
+    protocols::EXPERIMENT,
     small::EXPERIMENT,
-    small::BATCHING,
+    batching::EXPERIMENT,
+    peers::EXPERIMENT,
     pipelining::EXPERIMENT,
     compression::EXPERIMENT,
     wan::EXPERIMENT,
+    scale::EXPERIMENT,
     faults::EXPERIMENT,
     sharding::EXPERIMENT,
     stages::EXPERIMENT,
@@ -118,7 +127,7 @@ pub const EXPERIMENTS: [Experiment; 11] = [
 /// What the report names as not yet measured, with the reason.
 pub const NOT_YET: [(&str, &str); 2] = [
     ("durability", "journals stay in memory until the file journal exists"),
-    ("peers", "other consensus libraries are not measured in this run"),
+    ("etcd and other servers over a network", "the runtime has no sockets yet"),
 ];
 
 /// The experiment called `name`.

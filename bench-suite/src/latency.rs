@@ -14,7 +14,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -101,7 +102,7 @@ fn plain(text: &str) -> String {
 }
 
 /// What names a repetition in a log.
-pub(crate) fn tag(sample: &Sample) -> String {
+fn tag(sample: &Sample) -> String {
     plain(&format!("{}/{}", sample.cell, sample.repetition))
 }
 
@@ -134,12 +135,12 @@ pub(crate) fn logs(samples: &[Sample]) -> BTreeMap<String, String> {
 }
 
 /// What stands above the intervals.
-pub(crate) fn head() -> String {
+fn head() -> String {
     "#[Histogram log format version 1.2]\n#[Latencies in nanoseconds; an interval for each repetition]\n".into()
 }
 
 /// The interval of one repetition; `None` when it has no latencies.
-pub(crate) fn line(sample: &Sample) -> Option<String> {
+fn line(sample: &Sample) -> Option<String> {
     let histogram = &sample.latencies.as_ref()?.histogram;
     let mut text = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
@@ -152,33 +153,83 @@ pub(crate) fn line(sample: &Sample) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
+/// Adds the interval of `sample` to its log below `folder`, which may not exist yet.
+///
+/// # Errors
+/// When the log cannot be written.
+pub(crate) fn append(folder: &Path, sample: &Sample) -> Result<(), BenchError> {
+    let Some(line) = line(sample) else { return Ok(()) };
+    let folder = folder.join(HISTOGRAMS);
+    fs::create_dir_all(&folder).map_err(|error| BenchError::file("create", &folder, error))?;
+    let path = folder.join(file_name(&sample.cell));
+    let text = if path.exists() { line } else { head() + &line };
+    let mut options = fs::File::options();
+    let written = options.create(true).append(true).open(&path);
+    let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| BenchError::file("write", &path, error))
+}
+
 /// Gives each of `samples` the latencies that `folder` has of it. A run without logs has none.
 ///
 /// # Errors
-/// When a log is too large, damaged, or of a repetition that is not among `samples`.
+/// When a log is too large, damaged, or has a repetition twice or one that is not among `samples`.
 pub(crate) fn read_into(folder: &Path, samples: &mut [Sample]) -> Result<(), BenchError> {
-    let folder = folder.join(HISTOGRAMS);
-    if !folder.exists() {
-        return Ok(());
-    }
-    let mut by_tag: BTreeMap<String, &mut Sample> =
-        samples.iter_mut().map(|sample| (tag(sample), sample)).collect();
-    let listing =
-        fs::read_dir(&folder).map_err(|error| BenchError::file("read", &folder, error))?;
-    for (count, entry) in listing.enumerate() {
-        let path = entry.map_err(|error| BenchError::file("read", &folder, error))?.path();
-        if count >= LOGS_MAX {
-            return Err(BenchError::corrupt(&folder, &format!("more than {LOGS_MAX} logs")));
-        }
+    let mut by_tag = by_tag(samples);
+    for path in log_files(folder)? {
         let corrupt = |reason: String| BenchError::corrupt(&path, &reason);
         for (tag, latencies) in parse(&read_bounded(&path)?).map_err(corrupt)? {
-            let sample = by_tag
-                .get_mut(&tag)
-                .ok_or_else(|| corrupt(format!("{tag} is not part of this run")))?;
-            sample.latencies = Some(latencies);
+            let sample = by_tag.get_mut(&tag);
+            let sample = sample.ok_or_else(|| corrupt(format!("{tag} is not part of this run")))?;
+            if sample.latencies.replace(latencies).is_some() {
+                return Err(corrupt(format!("{tag} is there twice")));
+            }
         }
     }
     Ok(())
+}
+
+/// As [`read_into`] for a run that was interrupted: what was not written to its end is left out,
+/// and so is what has no sample; of a repetition that was measured again the last one counts. The
+/// logs below `folder` are then what `samples` say.
+///
+/// # Errors
+/// When a log is too large or damaged before its end, or cannot be written.
+pub(crate) fn recover(folder: &Path, samples: &mut [Sample]) -> Result<(), BenchError> {
+    let mut by_tag = by_tag(samples);
+    for path in log_files(folder)? {
+        let text = read_bounded(&path)?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let intervals = parse(&text[..whole]);
+        for (tag, latencies) in intervals.map_err(|reason| BenchError::corrupt(&path, &reason))? {
+            if let Some(sample) = by_tag.get_mut(&tag) {
+                sample.latencies = Some(latencies);
+            }
+        }
+        fs::remove_file(&path).map_err(|error| BenchError::file("remove", &path, error))?;
+    }
+    write(folder, samples)
+}
+
+fn by_tag(samples: &mut [Sample]) -> BTreeMap<String, &mut Sample> {
+    samples.iter_mut().map(|sample| (tag(sample), sample)).collect()
+}
+
+/// The logs below `folder`; none where there is no place for them.
+fn log_files(folder: &Path) -> Result<Vec<PathBuf>, BenchError> {
+    let folder = folder.join(HISTOGRAMS);
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let failed = |error| BenchError::file("read", &folder, error);
+    let listing = fs::read_dir(&folder).map_err(failed)?.take(LOGS_MAX + 1);
+    let paths: Result<Vec<PathBuf>, _> =
+        listing.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect();
+    match paths {
+        Ok(paths) if paths.len() > LOGS_MAX => {
+            Err(BenchError::corrupt(&folder, &format!("more than {LOGS_MAX} logs")))
+        }
+        paths => paths,
+    }
 }
 
 /// The intervals of a log with their tags.
@@ -195,7 +246,7 @@ fn parse(log: &str) -> Result<Vec<(String, Latencies)>, String> {
     }
     // The iterator takes what it does not understand for a comment.
     let lines = log.lines().filter(|line| !line.starts_with('#')).count();
-    if lines != intervals.len() || !log.ends_with('\n') {
+    if lines != intervals.len() || !(log.is_empty() || log.ends_with('\n')) {
         return Err(format!("{lines} lines, {} intervals", intervals.len()));
     }
     Ok(intervals)
@@ -282,12 +333,15 @@ mod tests {
         assert_eq!(names, ["ablation-raft-a--b-ycsb-a.hlog"]);
     }
 
+    type Damage<'a> = &'a dyn Fn(&str) -> String;
+
     #[test]
     fn damaged_logs_are_refused_with_the_reason() {
-        let damages: [(&str, &dyn Fn(&str) -> String); 5] = [
+        let damages: [(&str, Damage<'_>); 6] = [
             ("is not part of this run", &|log| log.replace("/2,", "/9,")),
-            ("lines", &|log| log.replace("Tag=", "Gat:")),
-            ("lines", &|log| log.trim_end().to_owned()),
+            ("is there twice", &|log| log.replace("/2,", "/1,")),
+            ("", &|log| log.replace("Tag=", "Gat:")),
+            ("", &|log| log.trim_end().to_owned()),
             ("without a tag", &|log| log.replace("Tag=ablation/raft/a--b/ycsb-a/1,", "")),
             ("", &|log| log.replace("HISTF", "HISTG")),
         ];
@@ -296,6 +350,30 @@ mod tests {
             assert!(matches!(error, BenchError::Corrupt { .. }), "{error}");
             assert!(error.to_string().contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn an_interrupted_run_keeps_what_was_written_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = samples();
+        for sample in &all {
+            append(folder.path(), sample).unwrap();
+        }
+        let place = folder.path().join(HISTOGRAMS);
+        let path = place.join("ablation-raft-a--b-ycsb-a.hlog");
+        assert_eq!(logs(&all).into_values().next(), fs::read_to_string(&path).ok());
+        // The second one was measured again, and the process ended while its line was written.
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, whole.clone() + "Tag=ablation/raft/a--b/ycsb-a/2,0.0").unwrap();
+        all.iter_mut().for_each(|sample| sample.latencies = None);
+        all.remove(0);
+        recover(folder.path(), &mut all).unwrap();
+        assert_eq!(all[0].latencies, samples()[1].latencies);
+        assert!(fs::read_to_string(&path).unwrap().len() < whole.len(), "only what has a sample");
+        let mut again = all.clone();
+        again.iter_mut().for_each(|sample| sample.latencies = None);
+        read_into(folder.path(), &mut again).unwrap();
+        assert_eq!(again, all);
     }
 
     #[test]

@@ -12,12 +12,14 @@
 //! | [`stats`] | medians, bootstrap intervals, paired ratios |
 //! | [`contest`] | in each scenario of the queues, our best against the others' best |
 //! | [`latency`] | latencies as HDR histograms, and the logs that keep them |
+//! | [`rivals`] | in each case of `peers`, each protocol against each library of its kind |
 //! | [`metric`], [`run`], [`rows`] | samples, their folder, and the rows that follow from them |
 //! | [`report`] | `README.md`, the page and its plots, all from a run folder |
 //! | [`instructions`] | instruction counts of the hot paths, compared with baselines |
 //! | [`verify`] | whether what is published follows from its run folder |
 //! | [`core_loop`] | protocol cores as plain values, for benches |
 //! | [`partial`], [`progress`] | a run that is not complete yet, and how long it still takes |
+//! | [`peers`] | other libraries' cores, and ours, behind one interface on one thread |
 //! | [`machine`] | the machine's facts, CPU clocks, other processes' share |
 
 #![forbid(unsafe_code)]
@@ -32,8 +34,10 @@ pub mod latency;
 pub mod machine;
 pub mod metric;
 pub mod partial;
+pub mod peers;
 pub mod progress;
 pub mod report;
+pub mod rivals;
 pub mod rows;
 pub mod run;
 pub mod stats;

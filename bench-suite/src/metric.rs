@@ -72,11 +72,25 @@ pub enum Metric {
     CompressionRatio,
     /// The share of the time in which the leader's host was busy (virtual time).
     LeaderBusy,
+    /// 90th percentile of the latencies from the intended send time.
+    LatencyP90,
+    /// 99.9th percentile of the same.
+    LatencyP999,
+    /// The longest of them.
+    LatencyMax,
+    /// How many there are.
+    LatencySamples,
+    /// Operations due in a second, open loop.
+    Offered,
+    /// Operations answered in a second while the schedule lasted, open loop.
+    Achieved,
+    /// CPU time of the replicas' threads alone for a million commands, closed loop.
+    WorkerCpu,
 }
 
 impl Metric {
     /// All metrics in the order of columns.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 40] = [
         Self::Throughput,
         Self::LatencyP50,
         Self::LatencyP99,
@@ -110,6 +124,13 @@ impl Metric {
         Self::Unanswered,
         Self::CompressionRatio,
         Self::LeaderBusy,
+        Self::LatencyP90,
+        Self::LatencyP999,
+        Self::LatencyMax,
+        Self::LatencySamples,
+        Self::Offered,
+        Self::Achieved,
+        Self::WorkerCpu,
     ];
 
     /// The name in files.
@@ -149,6 +170,13 @@ impl Metric {
             Self::Unanswered => "unanswered",
             Self::CompressionRatio => "compression_ratio",
             Self::LeaderBusy => "leader_busy",
+            Self::LatencyP90 => "latency_p90",
+            Self::LatencyP999 => "latency_p999",
+            Self::LatencyMax => "latency_max",
+            Self::LatencySamples => "latency_samples",
+            Self::Offered => "offered",
+            Self::Achieved => "achieved",
+            Self::WorkerCpu => "worker_cpu",
         }
     }
 
@@ -157,8 +185,14 @@ impl Metric {
     pub const fn unit(self) -> &'static str {
         match self {
             Self::Throughput => "commands/s",
-            Self::LatencyP50 | Self::LatencyP99 => "us",
-            Self::Cpu => "s/million commands",
+            Self::LatencyP50
+            | Self::LatencyP99
+            | Self::LatencyP90
+            | Self::LatencyP999
+            | Self::LatencyMax => "us",
+            Self::LatencySamples => "requests",
+            Self::Offered | Self::Achieved => "operations/s",
+            Self::Cpu | Self::WorkerCpu => "s/million commands",
             Self::WireBytes => "bytes/command",
             Self::Messages => "messages/command",
             Self::Batch => "commands/batch",

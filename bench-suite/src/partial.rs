@@ -3,7 +3,7 @@
 //! ```text
 //! runs/.<id>.running/header.json   who measures what: program, options, machine; what has begun
 //!                    samples.csv   one line for each repetition, written as soon as it is measured
-//!                    hist/*.hlog   its latencies, written before that line
+//!                    hist/*.hlog   its latencies, written just before that line
 //! ```
 //!
 //! What always holds: the folder is hidden, so that no reader takes it for a run; a line counts once
@@ -12,7 +12,6 @@
 //! the program, options and machine that it began with. The complete folder is written by
 //! [`Run::write`](crate::run::Run::write), and this one removed after that.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
-use crate::latency::{self, HISTOGRAMS};
+use crate::latency;
 use crate::machine;
 use crate::run::{self, Cell, Done, Machine, Sample};
 use crate::stats::fnv_1a;
@@ -210,8 +209,7 @@ impl Partial {
             this.samples = run::parse_samples(&text[..whole])
                 .map_err(|reason| BenchError::corrupt(&path, &reason))?;
         }
-        this.tidy_logs()?;
-        latency::read_into(&this.folder, &mut this.samples)?;
+        latency::recover(&this.folder, &mut this.samples)?;
         this.write_header()?;
         Ok(this)
     }
@@ -233,7 +231,7 @@ impl Partial {
             eprintln!("{name}: its settings came out differently; it is measured from the start");
             self.samples.retain(|sample| sample.cell.experiment != name);
             self.rewrite()?;
-            self.tidy_logs()?;
+            latency::recover(&self.folder, &mut self.samples)?;
         }
         self.write_header()
     }
@@ -258,7 +256,7 @@ impl Partial {
     /// # Errors
     /// When it cannot be written.
     pub fn append(&mut self, sample: Sample) -> Result<(), BenchError> {
-        self.append_latencies(&sample)?;
+        latency::append(&self.folder, &sample)?;
         self.write(&run::sample_line(&sample))?;
         self.samples.push(sample);
         if self.stop_after.is_some_and(|count| count <= self.samples.len()) {
@@ -342,41 +340,6 @@ impl Partial {
     fn write(&mut self, text: &str) -> Result<(), BenchError> {
         let written = self.file.write_all(text.as_bytes());
         written.map_err(|error| BenchError::file("write", &self.folder.join(SAMPLES), error))
-    }
-
-    fn append_latencies(&self, sample: &Sample) -> Result<(), BenchError> {
-        let Some(line) = latency::line(sample) else { return Ok(()) };
-        let folder = self.folder.join(HISTOGRAMS);
-        fs::create_dir_all(&folder).map_err(|error| BenchError::file("create", &folder, error))?;
-        let path = folder.join(latency::file_name(&sample.cell));
-        let text = if path.exists() { line } else { latency::head() + &line };
-        let log = File::options().create(true).append(true).open(&path);
-        log.and_then(|mut log| log.write_all(text.as_bytes()))
-            .map_err(|error| BenchError::file("write", &path, error))
-    }
-
-    /// Takes latencies out of the logs whose sample is not there: the process ended between the
-    /// two, or within the latencies.
-    fn tidy_logs(&self) -> Result<(), BenchError> {
-        let known: BTreeSet<String> = self.samples.iter().map(latency::tag).collect();
-        let of_sample = |line: &&str| {
-            let tag = line.strip_prefix("Tag=").and_then(|rest| rest.split(',').next());
-            line.starts_with('#') || tag.is_some_and(|tag| known.contains(tag))
-        };
-        let listing = fs::read_dir(self.folder.join(HISTOGRAMS)).into_iter().flatten().flatten();
-        for path in listing.map(|entry| entry.path()) {
-            let text = run::read_bounded(&path)?;
-            let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-            let kept: String = whole.split_inclusive('\n').filter(of_sample).collect();
-            let failed = |error| BenchError::file("write", &path, error);
-            if kept == text {
-                continue;
-            }
-            // Only what counts for nothing is lost if the process ends within this.
-            let next = self.folder.join("log.next");
-            fs::write(&next, kept).and_then(|()| fs::rename(&next, &path)).map_err(failed)?;
-        }
-        Ok(())
     }
 
     fn write_header(&self) -> Result<(), BenchError> {

@@ -12,11 +12,13 @@ use minijinja::{AutoEscape, Environment, context};
 use serde::Serialize;
 
 use crate::error::BenchError;
-use crate::experiment::{EXPERIMENTS, NOT_YET, by_name};
+use crate::experiment::peers::EXPERIMENT as PEERS;
+use crate::experiment::{EXPERIMENTS, Experiment, NOT_YET, by_name};
 use crate::rows::Table;
 use crate::run::{Run, read_bounded};
 
 mod answers;
+mod batching;
 mod canvas;
 mod chart;
 mod compression;
@@ -24,10 +26,18 @@ mod faults;
 mod figures;
 pub mod front;
 mod interaction;
+mod peers;
 mod pipelining;
+mod protocols;
 mod queue;
 mod queue_figures;
 mod queue_first;
+mod regions;
+mod scale;
+mod schedules;
+mod sharding;
+mod stack;
+mod stages;
 mod tables;
 mod words;
 
@@ -74,11 +84,17 @@ impl Report {
         let (ideal, ideal_table) = answers::limits(&table)?.unzip();
         let measured: Vec<&str> =
             run.manifest.experiments.iter().map(|e| e.name.as_str()).collect();
+        // Whether a build asks for `peers` by itself must not change what a run's report says.
+        let is_peers = |experiment: &Experiment| experiment.name == PEERS.name;
         let mut missing: Vec<(&str, &str)> = EXPERIMENTS
             .iter()
-            .filter(|experiment| !experiment.on_request && !measured.contains(&experiment.name))
+            .filter(|experiment| !experiment.on_request && !is_peers(experiment))
+            .filter(|experiment| !measured.contains(&experiment.name))
             .map(|experiment| (experiment.name, "not part of this run"))
             .collect();
+        if !measured.contains(&PEERS.name) {
+            missing.push((PEERS.name, "other libraries, not in this run: `cargo compare-peers`"));
+        }
         missing.extend(NOT_YET);
         let failed: Vec<String> = table.failed().iter().map(|row| row.to_json()).collect();
         let context = context! {

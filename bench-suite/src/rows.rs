@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::contest::{self, Contest};
+use crate::latency::Latencies;
 use crate::metric::Metric;
+use crate::rivals;
 use crate::run::{Cell, Proof, Sample};
 use crate::stats::{Interval, paired_ratio, seed_of, summarise};
 
@@ -21,6 +23,8 @@ pub const DEFAULT_VARIANT: &str = "default";
 pub const ALL_VARIANT: &str = "all";
 /// The setting with everything off.
 pub const NONE_VARIANT: &str = "none";
+/// The setting of the batching experiment in which every command travels alone.
+pub const UNBATCHED_VARIANT: &str = "unbatched";
 /// The unreplicated state machine: the floor that every protocol is compared with.
 pub const FLOOR_SYSTEM: &str = "direct";
 
@@ -39,13 +43,15 @@ pub struct Row {
     pub proof: Proof,
 }
 
-/// What the throughput of a cell is also compared with.
-const COMPARISONS: [(&str, Comparison); 5] = [
+/// What a cell is also compared with: the first word of the name says by which metric.
+const COMPARISONS: [(&str, Comparison); 7] = [
     ("throughput_vs_default", Comparison::Default),
     ("throughput_vs_none", Comparison::Variant(NONE_VARIANT)),
     ("throughput_vs_one_group", Comparison::Case("groups-1")),
     ("throughput_vs_floor", Comparison::System(FLOOR_SYSTEM)),
     ("rate_vs_crossbeam", Comparison::System("crossbeam-channel")),
+    ("latency_p50_vs_unbatched", Comparison::Variant(UNBATCHED_VARIANT)),
+    ("latency_p99_vs_unbatched", Comparison::Variant(UNBATCHED_VARIANT)),
 ];
 
 #[derive(Clone, Copy)]
@@ -100,6 +106,7 @@ pub fn derive(samples: &[Sample]) -> Vec<Row> {
         interaction::rows(cell, &by_cell, &mut rows);
     }
     rows.extend(contest::of(samples).into_iter().filter_map(advantage_row));
+    rows.extend(rivals::rows(samples));
     rows
 }
 
@@ -140,7 +147,8 @@ fn comparison_rows(
         let Some(references) = by_cell.get(&reference).filter(|_| reference != *cell) else {
             continue;
         };
-        let metric = if name.starts_with("rate") { Metric::Rate } else { Metric::Throughput };
+        let metric = name.split_once("_vs_").and_then(|(metric, _)| Metric::from_name(metric));
+        let metric = metric.unwrap_or(Metric::Throughput);
         let value = |sample: &&Sample| {
             Some((sample.repetition, *sample.values.get(&metric)?)).filter(|(_, v)| *v > 0.0)
         };
@@ -253,6 +261,7 @@ pub fn to_csv(rows: &[Row]) -> String {
 pub struct Table {
     rows: Vec<Row>,
     index: BTreeMap<(Cell, String), usize>,
+    latencies: BTreeMap<Cell, Vec<Latencies>>,
     contests: Vec<Contest>,
     default: &'static str,
     /// The verified values of each cell and metric, ascending.
@@ -266,9 +275,32 @@ impl Table {
         let rows = derive(samples);
         let key = |(place, row): (usize, &Row)| ((row.cell.clone(), row.metric.clone()), place);
         let index = rows.iter().enumerate().map(key).collect();
+        let mut latencies: BTreeMap<Cell, Vec<Latencies>> = BTreeMap::new();
+        for sample in samples {
+            if let Some(of_sample) = &sample.latencies {
+                latencies.entry(sample.cell.clone()).or_default().push(of_sample.clone());
+            }
+        }
         let default = default_variant(samples);
         let values = values_of(samples);
-        Self { rows, index, contests: contest::of(samples), default, values }
+        Self { rows, index, latencies, contests: contest::of(samples), default, values }
+    }
+
+    /// What `share` (0 to 1) of the requests of `cell` did not exceed in microseconds, over its
+    /// repetitions, from the histograms that were kept; failed rows give none.
+    #[must_use]
+    pub fn quantile(&self, cell: &Cell, share: f64) -> Option<Interval> {
+        self.figure(cell, Metric::LatencyP50.name())?;
+        let of_repetition = |latencies: &Latencies| latencies.quantile(share);
+        let values: Vec<f64> = self.latencies.get(cell)?.iter().map(of_repetition).collect();
+        summarise(&values, seed_of(&format!("{cell}/{share}")))
+    }
+
+    /// How many latencies of `cell` were kept in each repetition, at the least.
+    #[must_use]
+    pub fn latencies_kept(&self, cell: &Cell) -> u64 {
+        let of_cell = self.latencies.get(cell).map_or(&[][..], Vec::as_slice);
+        of_cell.iter().map(Latencies::count).min().unwrap_or(0)
     }
 
     /// The values of `metric` in the verified repetitions of `cell`, ascending: for distributions.
@@ -299,6 +331,14 @@ impl Table {
     pub fn figure(&self, cell: &Cell, metric: &str) -> Option<Interval> {
         let row = &self.rows[*self.index.get(&(cell.clone(), metric.to_owned()))?];
         row.interval.filter(|_| row.proof.is_verified())
+    }
+
+    /// The mean of `metric` over the verified repetitions of `cell`: for shares that must add up.
+    #[must_use]
+    pub fn mean(&self, cell: &Cell, metric: Metric) -> Option<f64> {
+        self.figure(cell, metric.name())?;
+        let values = self.values(cell, metric);
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
     /// The distinct values of a cell's field in `experiment`, in order of appearance.

@@ -150,7 +150,7 @@ pub struct Manifest {
     pub machine: Machine,
     /// The compiler.
     pub toolchain: String,
-    /// Versions of other queues measured, by name.
+    /// Versions of other queues and consensus libraries measured, by name.
     pub peers: BTreeMap<String, String>,
     /// The share of CPU time of other processes above which a repetition is repeated.
     pub foreign_cpu_max_percent: u32,

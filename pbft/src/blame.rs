@@ -63,6 +63,8 @@ struct Uncertain {
     digest: Digest,
     vouched: ReplicaSet,
     asked: Option<Time>,
+    /// Whether enough did, and it was ordered.
+    ordered: bool,
 }
 
 impl Blame {
@@ -105,7 +107,8 @@ impl Blame {
         if held.len() >= UNCERTAIN_PER_CLIENT_MAX && !held.contains_key(&seq) {
             held.pop_first();
         }
-        let fresh = || Uncertain { digest, vouched: ReplicaSet::EMPTY, asked: None };
+        let fresh =
+            || Uncertain { digest, vouched: ReplicaSet::EMPTY, asked: None, ordered: false };
         let uncertain = held.entry(seq).or_insert_with(fresh);
         if uncertain.digest != digest {
             *uncertain = fresh();
@@ -159,15 +162,19 @@ impl Pbft {
         if let Some(from) = from {
             uncertain.vouched.insert(from);
         }
+        if uncertain.ordered {
+            return false;
+        }
         if uncertain.vouched.len() >= needed {
-            // What is assigned is not assigned again at every further voice.
-            uncertain.vouched = ReplicaSet::EMPTY;
+            uncertain.ordered = true;
             return true;
         }
         if uncertain.asked.is_none_or(|asked| now.since(asked) >= interval) {
             uncertain.asked = Some(now);
             out.send_immediately(To::Others, Message::Request(alone));
         }
+        // What waits here since an earlier view would count as known, and never be ordered.
+        self.pending.executed(command.client, command.seq);
         false
     }
 

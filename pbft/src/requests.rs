@@ -71,17 +71,17 @@ impl Pbft {
             self.pass_on(now, from, &proposal, out);
             return;
         }
+        if !self.can_take(&proposal) {
+            // Remembered but not queued it would count as known, and never be ordered. The backup
+            // passes it on again.
+            return;
+        }
         let Some(proposal) = self.screen(now, Some(from), proposal, out) else { return };
         if self.executed.contains_all(proposal.batch()) {
             // Its client may have missed the answers; but a backup cannot repeat at will.
             if self.may_answer(now, from, Cost::Repetition) {
                 let _ = self.take(now, proposal, out);
             }
-            return;
-        }
-        if !self.can_take(&proposal) {
-            // Remembered but not queued it would count as known, and never be ordered. The backup
-            // passes it on again.
             return;
         }
         match self.remember(proposal.batch(), now) {

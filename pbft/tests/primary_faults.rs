@@ -203,6 +203,33 @@ fn a_blamed_client_is_served_when_the_others_vouch_for_it() {
 }
 
 #[test]
+fn a_vouched_request_that_waited_since_an_earlier_view_is_ordered() {
+    let mut pump = pump();
+    pump.input(R0, Input::Propose { batch: proven_to_one(R0, 1) });
+    advance_until(&mut pump, |pump| pump.leader() == Some(R1));
+    for (silent, other) in [(R1, R2), (R2, R3), (R3, R1)] {
+        if silent == R3 {
+            // It waits at the replica that blames the client, which is the next primary.
+            pump.cut(R0, R3);
+            let batch = batch_of(POISONER, 2, b"right for all", |_| ());
+            pump.input(R0, Input::Propose { batch });
+            pump.settle();
+        }
+        pump.isolate(silent);
+        pump.propose(other, &[b"go on"]);
+        advance_until(&mut pump, |pump| pump.leader().is_some_and(|leader| leader != silent));
+        pump.heal();
+    }
+    assert_eq!(pump.leader(), Some(R0));
+    pump.advance(Duration::from_secs(1));
+    // It asked when nobody was in its view yet; the client asks again.
+    let batch = batch_of(POISONER, 2, b"right for all", |_| ());
+    pump.input(R0, Input::Propose { batch });
+    pump.settle();
+    assert!(pump.payloads(R2).contains(&b"right for all".to_vec()));
+}
+
+#[test]
 fn a_primary_that_serves_only_some_clients_is_replaced() {
     let mut pump = pump();
     // Replica 2's requests never reach the primary; everyone else's do, without end.

@@ -156,8 +156,9 @@ pub struct ClusterConfig<P: Protocol> {
 }
 
 /// One group, batches of what waits with eight in flight, no compression, everything on one
-/// thread: what is fastest in one process (`results/`, ablation). Compression pays below some
-/// Gbit/s of link, more groups where there are cores or machines to spread them over.
+/// thread. In one process compression and further groups lose throughput (`results/`, ablation):
+/// the former pays below some Gbit/s of link, the latter where there are cores or machines to
+/// spread them over. The window is there for networks, where it covers the round trip.
 impl<P: Protocol> Default for ClusterConfig<P> {
     fn default() -> Self {
         Self {

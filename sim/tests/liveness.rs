@@ -20,10 +20,11 @@ fn clients_that_prove_their_requests_to_some_replicas_only_do_not_stop_the_group
     assert_served(4, &[958, 4041, 6396, 9021]);
 }
 
-/// An honest client that was blamed by mistake.
+/// In 402 the primary asked nobody; in the others it had what was vouched for waiting since an earlier
+/// view, and took it for ordered.
 #[test]
-fn a_request_that_one_backup_passes_on_makes_the_primary_ask_the_others() {
-    assert_served(4, &[402]);
+fn honest_clients_that_were_blamed_by_mistake_are_served() {
+    assert_served(4, &[194, 402, 781, 1539]);
 }
 
 /// Votes dropped by full inboxes: one that was ahead lacked those for slots that the others lacked.

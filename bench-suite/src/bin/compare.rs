@@ -49,6 +49,10 @@ struct Arguments {
     /// Regenerate the report from this run folder, without measuring.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["quick", "only", "list", "repetitions", "resume"])]
     report: Option<PathBuf>,
+    /// Takes the CPU costs for the experiments in virtual time from this run folder instead of
+    /// measuring them: equal costs and seeds give equal rows.
+    #[arg(long, value_name = "RUN")]
+    costs_of: Option<PathBuf>,
     /// Measures the memory of an unbounded queue in this process; called by the program itself.
     #[arg(long, value_name = "QUEUE", hide = true)]
     memory_of: Option<String>,
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         json: arguments.json,
         resume: arguments.resume,
         stop_after: arguments.stop_after,
+        costs_of: arguments.costs_of,
         arguments: std::env::args().skip(1).collect(),
     };
     let done = match (arguments.list, arguments.verify, arguments.report) {

@@ -9,10 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quorate_runtime::{
-    Client, Cluster, ClusterConfig, ClusterReport, ClusterStatus, Layout, NodeReport,
-    report::WorkerReport,
-};
+use quorate_runtime::{Client, Cluster, ClusterConfig, ClusterReport, Layout};
 use quorate_sim::lincheck::{
     KvCall, KvOperation, KvReturn, KvVerdict, Limits, Operation as Recorded, check_kv,
 };
@@ -22,13 +19,24 @@ use quorate_smr::{Protocol, ReplicaId, StateMachine};
 use crate::error::BenchError;
 use crate::experiment::Outcome;
 use crate::experiment::load::{Driver, Script, Tally};
+use crate::latency::Latencies;
 use crate::machine::{Cores, process_cpu};
-use crate::metric::Metric;
 use crate::run::Proof;
 use crate::workload::{Operation, Workload};
 
+mod demand;
+mod measured;
+#[cfg(test)]
+mod tests;
+
+use self::demand::Demand;
+pub use self::demand::{Load, Schedule};
+use self::measured::Measured;
+
 /// Operations generated for each client; sent again from the start when they are used up.
 const OPERATIONS_PER_CLIENT: usize = 1 << 16;
+/// Their bytes at most, as far as values go; large values repeat sooner.
+const OPERATION_BYTES_PER_CLIENT: usize = 32 << 20;
 /// Which records are tracked, as shares of all records by rank: warm ones, not the hottest, whose
 /// calls would all overlap.
 const TRACKED_SHARES: [f64; 6] = [0.02, 0.05, 0.1, 0.2, 0.4, 0.8];
@@ -51,7 +59,9 @@ impl Prepared {
         let records = f64::from(workload.records);
         let rank = |share: &f64| (records * share) as u32;
         let tracked = if tracked { TRACKED_SHARES.iter().map(rank).collect() } else { Vec::new() };
-        let operations = |client| workload.operations(client, OPERATIONS_PER_CLIENT);
+        let fits = OPERATION_BYTES_PER_CLIENT / workload.payload.bytes().max(1);
+        let count = fits.clamp(1, OPERATIONS_PER_CLIENT);
+        let operations = |client| workload.operations(client, count);
         Arc::new(Self {
             workload,
             clients: (0..clients as u64).map(operations).collect(),
@@ -85,28 +95,34 @@ impl Prepared {
     }
 }
 
-/// How a cluster is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Load {
-    /// Requests that each client keeps in flight.
-    pub window: usize,
-    /// Time before measuring.
-    pub warm_up: Duration,
-    /// Measured time.
-    pub measured: Duration,
-    /// Requests of the latency probe; zero for none.
-    pub probes: usize,
-    /// Time between two of them.
-    pub probe_interval: Duration,
-}
-
-/// Runs one repetition. What goes wrong is in the outcome's proof.
+/// Runs one repetition in closed loop. What goes wrong is in the outcome's proof.
 #[must_use]
 pub fn repetition<P: Protocol, S: StateMachine>(
     config: ClusterConfig<P>,
     machine: impl Fn() -> S + Send + Sync + 'static,
     prepared: &Prepared,
     load: &Load,
+) -> Outcome {
+    bound(config, machine, prepared, Demand::Closed(load))
+}
+
+/// Runs one repetition by `schedule`. What goes wrong is in the outcome's proof.
+#[must_use]
+pub fn scheduled<P: Protocol, S: StateMachine>(
+    config: ClusterConfig<P>,
+    machine: impl Fn() -> S + Send + Sync + 'static,
+    prepared: &Prepared,
+    schedule: &Schedule,
+) -> Outcome {
+    bound(config, machine, prepared, Demand::Open(schedule))
+}
+
+/// A repetition with threads bound to cores.
+fn bound<P: Protocol, S: StateMachine>(
+    config: ClusterConfig<P>,
+    machine: impl Fn() -> S + Send + Sync + 'static,
+    prepared: &Prepared,
+    demand: Demand<'_>,
 ) -> Outcome {
     // Threads inherit the cores of the thread that starts them. One thread of replicas keeps off
     // the clients' core; where there are several, the system places them all.
@@ -120,7 +136,7 @@ pub fn repetition<P: Protocol, S: StateMachine>(
         cores.last().bind();
     }
     let outcome = match started {
-        Ok(cluster) => on(cluster, prepared, load),
+        Ok(cluster) => on(cluster, prepared, demand),
         Err(error) => Outcome::failed(&error),
     };
     cores.bind();
@@ -130,7 +146,7 @@ pub fn repetition<P: Protocol, S: StateMachine>(
 fn on<P: Protocol, S: StateMachine>(
     cluster: Cluster<P, S>,
     prepared: &Prepared,
-    load: &Load,
+    demand: Demand<'_>,
 ) -> Outcome {
     let clients: Result<Vec<Client<P>>, _> =
         prepared.clients.iter().map(|_| cluster.client()).collect();
@@ -138,7 +154,7 @@ fn on<P: Protocol, S: StateMachine>(
         Ok(clients) => clients,
         Err(error) => return Outcome::failed(&error),
     };
-    let measured = match measure(&cluster, clients, prepared, load) {
+    let measured = match measure(&cluster, clients, prepared, demand) {
         Ok(measured) => measured,
         Err(reason) => return Outcome::failed(&reason),
     };
@@ -147,7 +163,8 @@ fn on<P: Protocol, S: StateMachine>(
         Ok(()) => Proof::Verified,
         Err(reason) => Proof::Failed(reason),
     };
-    Outcome::new(measured.values(load), proof)
+    let latencies = Latencies::of(&measured.tally.latencies);
+    Outcome { values: measured.values(demand), proof, latencies }
 }
 
 /// Loads a running cluster with a number of commands and returns how long they took.
@@ -181,23 +198,16 @@ pub(crate) fn runner<P: Protocol, S: StateMachine>(
     }))
 }
 
-/// What was measured, before it is verified.
-struct Measured {
-    tally: Tally,
-    cpu: Duration,
-    before: ClusterStatus,
-    after: ClusterStatus,
-}
-
 fn measure<P: Protocol, S: StateMachine>(
     cluster: &Cluster<P, S>,
     clients: Vec<Client<P>>,
     prepared: &Prepared,
-    load: &Load,
+    demand: Demand<'_>,
 ) -> Result<Measured, String> {
     let origin = Instant::now();
-    let begin = origin + load.warm_up;
-    let end = begin + load.measured;
+    let (warm_up, measured) = demand.times();
+    let begin = origin + warm_up;
+    let end = begin + measured;
     let status = || cluster.status().map_err(|error| error.to_string());
     std::thread::scope(|scope| {
         let threads: Vec<_> = clients
@@ -207,7 +217,10 @@ fn measure<P: Protocol, S: StateMachine>(
                 let script = Script { operations, tracked: &prepared.tracked, origin };
                 let mut driver = Driver::new(client, script);
                 scope.spawn(move || {
-                    driver.closed_loop(load.window, begin, end);
+                    match demand {
+                        Demand::Closed(load) => driver.closed_loop(load.window, begin, end),
+                        Demand::Open(schedule) => driver.open_loop(&schedule.pace()),
+                    }
                     driver
                 })
             })
@@ -221,7 +234,9 @@ fn measure<P: Protocol, S: StateMachine>(
         // A repetition that failed already need not wait for more requests to time out.
         let failed = drivers.iter().any(Driver::has_failed);
         if let Some(first) = drivers.first_mut().filter(|_| !failed) {
-            first.open_loop(load.probes, load.probe_interval);
+            if let Demand::Closed(load) = demand {
+                first.open_loop(&load.probe());
+            }
             first.read_tracked(|record| prepared.workload.key(record));
         }
         let tally = drivers.into_iter().map(Driver::finish).fold(Tally::default(), Tally::with);
@@ -231,51 +246,6 @@ fn measure<P: Protocol, S: StateMachine>(
 
 fn sleep_until(moment: Instant) {
     std::thread::sleep(moment.saturating_duration_since(Instant::now()));
-}
-
-impl Measured {
-    fn values(&self, load: &Load) -> BTreeMap<Metric, f64> {
-        let mut values = BTreeMap::new();
-        let commands = self.tally.measured as f64;
-        if commands == 0.0 {
-            return values;
-        }
-        let delta = |count: fn(&NodeReport) -> u64| {
-            let sum = |status: &ClusterStatus| status.nodes.iter().map(count).sum::<u64>();
-            sum(&self.after).saturating_sub(sum(&self.before)) as f64
-        };
-        values.insert(Metric::Throughput, commands / load.measured.as_secs_f64());
-        values.insert(Metric::Cpu, self.cpu.as_secs_f64() / commands * 1e6);
-        values.insert(Metric::Messages, delta(|node| node.protocol.messages_sent) / commands);
-        let wire_bytes = delta(|node| node.protocol.wire_bytes);
-        if wire_bytes > 0.0 {
-            values.insert(Metric::WireBytes, wire_bytes / commands);
-        }
-        let batches = delta(|node| node.protocol.batches);
-        if batches > 0.0 {
-            values.insert(Metric::Batch, delta(|node| node.protocol.requests) / batches);
-        }
-        let threads = |count: fn(&WorkerReport) -> u64| {
-            let sum = |status: &ClusterStatus| status.workers.iter().map(count).sum::<u64>();
-            sum(&self.after).saturating_sub(sum(&self.before)) as f64
-        };
-        values.insert(Metric::HandedOver, threads(|worker| worker.handed_over) / commands);
-        values.insert(Metric::Wakeups, threads(|worker| worker.wakeups) / commands * 1e3);
-        let mut latencies = self.tally.latencies.clone();
-        latencies.sort();
-        if let (Some(p50), Some(p99)) = (percentile(&latencies, 0.5), percentile(&latencies, 0.99))
-        {
-            values.insert(Metric::LatencyP50, p50);
-            values.insert(Metric::LatencyP99, p99);
-        }
-        values
-    }
-}
-
-/// The value in µs that `share` of the sorted latencies do not exceed.
-fn percentile(sorted: &[Duration], share: f64) -> Option<f64> {
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    Some(sorted.get(rank.max(1) - 1)?.as_secs_f64() * 1e6)
 }
 
 fn prove(report: &ClusterReport, tally: &Tally, prepared: &Prepared) -> Result<(), String> {
@@ -324,6 +294,3 @@ fn applied_commands(report: &ClusterReport) -> u64 {
     }
     by_group.values().filter_map(|replicas| replicas.values().max()).sum()
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,7 +8,7 @@ use quorate_mq::compress::CompressionPolicy;
 use quorate_sim::metered::{ClientPlan, Costs, Plan as Metered};
 
 use crate::error::BenchError;
-use crate::experiment::simulated::{self, costs};
+use crate::experiment::simulated::{self, costs, kept};
 use crate::experiment::system::{PROTOCOLS, System};
 use crate::experiment::{Effort, Experiment, Outcome, Plan, Trial};
 use crate::run::Cell;
@@ -22,12 +22,12 @@ pub const BATCH_BYTES: [usize; 3] = [1 << 10, 8 << 10, 64 << 10];
 pub const MEGABITS: [u64; 7] = [10, 30, 100, 300, 1_000, 3_000, 10_000];
 /// The round trip between replicas, in microseconds.
 const ROUND_TRIP_US: u64 = 500;
-/// Bytes in flight, at most: more than the fastest link holds in a round trip of that protocol.
-const WINDOW_BYTES: usize = 2 << 20;
+/// Bytes in flight, at most: what eight of the largest batches have, as shipped.
+const WINDOW_BYTES: usize = 512 << 10;
 /// Different payloads.
 const PAYLOADS: usize = 512;
 /// Commands that a run measures, about.
-const COMMANDS: f64 = 12_000.0;
+const COMMANDS: f64 = 16_000.0;
 /// Narrow links need time until the window's queue before them is in balance.
 const WARM_UP_SHARE: f64 = 0.5;
 /// Queues before narrow links take seconds; they are no fault.
@@ -48,7 +48,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "compression",
     title: "Compression against link bandwidth (virtual time)",
     question: "From which bandwidth down does compression pay, and does the adaptive policy know?",
-    method: "In the simulator, without faults, as for the window depth: one core and one link for each host, half a millisecond between replicas, 2 MiB of batches in flight at most. Batches are compressed by the codec that ships (lz4), so that the bytes on the link are real; what compressing and opening cost was measured on this machine for each kind of payload and each batch size. Writes of 256 bytes: JSON (of cargo metadata, cut into records), mixed binary records, noise. The leader sends a copy to every follower over its one link. Off, on (every batch, the raw form is kept where it is smaller) and adaptive (pauses after batches that did not shrink by an eighth; it does not look at the link).",
+    method: "In the simulator, without faults, as for the window depth: one core and one link for each host, half a millisecond between replicas, 512 KiB of batches in flight at most. Batches are compressed by the codec that ships (lz4), so that the bytes on the link are real; what compressing and opening cost was measured on this machine for each kind of payload and each batch size. Writes of 256 bytes: JSON (of cargo metadata, cut into records), mixed binary records, noise. The leader sends a copy to every follower over its one link. Off, on (every batch, the raw form is kept where it is smaller) and adaptive (pauses after batches that did not shrink by an eighth; it does not look at the link).",
     on_request: false,
     plan,
 };
@@ -105,12 +105,12 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
     for system in systems {
         let replicas = simulated::replicas(*system);
         let costs = costs::of(*system, replicas)?;
-        settings.extend([costs::setting(*system, replicas, &costs)]);
+        settings.extend([kept::setting(system.name(), replicas, &costs)]);
         for kind in KINDS {
             let payloads = payloads(kind);
             for batch_bytes in batches {
                 let codec = costs::codec(kind, &payloads, *batch_bytes);
-                settings.extend([costs::codec_setting(kind, *batch_bytes, codec)]);
+                settings.extend([kept::codec_setting(kind, *batch_bytes, codec)]);
                 let (compress_byte_ps, decompress_byte_ps) = codec;
                 let costs = Costs { compress_byte_ps, decompress_byte_ps, ..costs };
                 for megabits in megabits {

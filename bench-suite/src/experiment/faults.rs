@@ -291,13 +291,13 @@ fn watched<P: Inspect + Protocol>(fault: Fault, repetition: u32) -> Step<Outcome
     scene.run_for(WARM_UP_MS + u64::from(repetition) * STRIDE_MS % SPREAD_MS)?;
     scene.run_until("somebody leads", |scene| scene.leader().is_some())?;
     let leader = scene.leader().unwrap_or_default();
-    let struck_ns = scene.now_ns();
+    let (struck_ns, repeated) = (scene.now_ns(), scene.repeated());
     fault.strike(&mut scene, leader)?;
     fault.watch(&mut scene, leader)?;
     let outage_ns = longest_gap(scene.answered_ns(), struck_ns, scene.now_ns());
     let values = BTreeMap::from([
         (Metric::Outage, outage_ns as f64 / MS as f64),
-        (Metric::Repeated, scene.repeated() as f64),
+        (Metric::Repeated, (scene.repeated() - repeated) as f64),
         (Metric::Unanswered, scene.waiting() as f64),
     ]);
     scene.settle()?;

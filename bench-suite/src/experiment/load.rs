@@ -1,9 +1,10 @@
-//! Load on a running cluster: clients that keep a window full, and one that keeps to a schedule.
+//! Load on a running cluster: clients that keep a window full, and those that keep to a schedule.
 //!
 //! Clients record the calls and answers of a few keys, which the history check reads; of all other
-//! requests they count the ends. Everything that is sent was generated before.
+//! requests they count the ends. Everything that is sent was generated before. A record that is
+//! read and written back is read first, and the write leaves when the answer has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,9 +15,7 @@ use quorate_smr::{Protocol, Reads};
 
 use crate::workload::{Kind, Operation};
 
-/// The share of a schedule's interval before a send in which the clock is watched instead of slept
-/// on: sleeping longer than asked for is common, and would be counted as latency.
-const WATCH: Duration = Duration::from_micros(150);
+pub(crate) mod schedule;
 
 /// What one client did and saw.
 #[derive(Debug, Default)]
@@ -51,12 +50,24 @@ pub(crate) struct Driver<'a, P: Protocol> {
     script: Script<'a>,
     next: usize,
     open: BTreeMap<Ticket, usize>,
+    /// Reads whose record is then written: which operation of the script that is.
+    reading: BTreeMap<Ticket, usize>,
+    /// Such writes whose read was answered, and when the operation was due on a schedule.
+    follow_ups: VecDeque<(usize, Option<Instant>)>,
     tally: Tally,
 }
 
 impl<'a, P: Protocol> Driver<'a, P> {
     pub(crate) fn new(client: Client<P>, script: Script<'a>) -> Self {
-        Self { client, script, next: 0, open: BTreeMap::new(), tally: Tally::default() }
+        Self {
+            client,
+            script,
+            next: 0,
+            open: BTreeMap::new(),
+            reading: BTreeMap::new(),
+            follow_ups: VecDeque::new(),
+            tally: Tally::default(),
+        }
     }
 
     /// Keeps `window` requests in flight until `end`, counts those answered from `begin` on, then
@@ -99,33 +110,6 @@ impl<'a, P: Protocol> Driver<'a, P> {
         self.drain();
     }
 
-    /// Sends `count` requests, one every `interval`, and records how long after its intended time
-    /// each was answered.
-    pub(crate) fn open_loop(&mut self, count: usize, interval: Duration) {
-        let start = Instant::now() + interval;
-        let mut due: BTreeMap<Ticket, Instant> = BTreeMap::new();
-        for number in 0..count {
-            let intended = start + interval * number as u32;
-            while Instant::now() < intended {
-                let sleep_until = intended - WATCH;
-                if due.is_empty() {
-                    let left = sleep_until.saturating_duration_since(Instant::now());
-                    if left.is_zero() { std::hint::spin_loop() } else { std::thread::sleep(left) }
-                } else {
-                    self.receive_timed(sleep_until.max(Instant::now()), &mut due);
-                }
-            }
-            let sent = self.send().and_then(|ticket| self.client.flush().map(|()| ticket));
-            match sent {
-                Ok(ticket) => due.insert(ticket, intended),
-                Err(error) => return self.tally.note(&error),
-            };
-        }
-        while !due.is_empty() && self.client.outstanding() > 0 {
-            self.receive_timed(Instant::now() + Duration::from_millis(100), &mut due);
-        }
-    }
-
     /// Reads every tracked record once, at the end, so that the history shows what became of it.
     pub(crate) fn read_tracked(&mut self, key_of: impl Fn(u32) -> Bytes) {
         for record in self.script.tracked {
@@ -151,23 +135,54 @@ impl<'a, P: Protocol> Driver<'a, P> {
         (self.client, self.tally)
     }
 
-    /// Sends the script's next operation.
+    /// Sends the script's next operation, or the read that goes before it.
     fn send(&mut self) -> Result<Ticket, SubmitError> {
         let operations = self.script.operations;
-        let ticket = self.submit(&operations[self.next])?;
+        let operation = &operations[self.next];
+        let ticket = match &operation.read_first {
+            None => self.submit(operation)?,
+            Some(query) => {
+                let ticket = self.submit_call(operation, query, true)?;
+                self.reading.insert(ticket, self.next);
+                ticket
+            }
+        };
         self.next = if self.next + 1 == operations.len() { 0 } else { self.next + 1 };
         Ok(ticket)
     }
 
-    #[inline]
+    /// Sends the writes whose reads were answered, as far as the window has room. `sent` is told
+    /// each, with the time at which its operation was due.
+    fn send_follow_ups(&mut self, mut sent: impl FnMut(Ticket, Option<Instant>)) {
+        while let Some((index, intended)) = self.follow_ups.pop_front() {
+            match self.submit(&self.script.operations[index]) {
+                Ok(ticket) => sent(ticket, intended),
+                Err(SubmitError::WindowFull) => {
+                    return self.follow_ups.push_front((index, intended));
+                }
+                Err(error) => return self.tally.note(&error),
+            }
+        }
+    }
+
     fn submit(&mut self, operation: &Operation) -> Result<Ticket, SubmitError> {
+        self.submit_call(operation, &operation.command, operation.kind == Kind::Read)
+    }
+
+    /// Sends `bytes`, a read of the operation's record or its command.
+    #[inline]
+    fn submit_call(
+        &mut self,
+        operation: &Operation,
+        bytes: &[u8],
+        is_read: bool,
+    ) -> Result<Ticket, SubmitError> {
         let tracked = self.script.tracked.contains(&operation.record);
         let called_at = if tracked { self.clock() } else { 0 };
-        let is_read = operation.kind == Kind::Read;
         let ticket = if is_read {
-            self.client.submit_read(&operation.key, &operation.command)?
+            self.client.submit_read(&operation.key, bytes)?
         } else {
-            self.client.submit(&operation.key, &operation.command)?
+            self.client.submit(&operation.key, bytes)?
         };
         if !is_read || P::READS == Reads::Ordered {
             self.tally.ordered += 1;
@@ -176,7 +191,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
             self.open.insert(ticket, self.tally.history.len());
             // Each request is a process of its own: one client has many in flight.
             let process = self.tally.history.len() as u32;
-            let call = recorded_call(operation);
+            let call = recorded_call(operation, is_read);
             let operation_of_key = Recorded { process, call, called_at, returned: None };
             let key = operation.key.to_vec();
             self.tally.history.push(KvOperation { key, operation: operation_of_key });
@@ -189,31 +204,31 @@ impl<'a, P: Protocol> Driver<'a, P> {
     }
 
     fn drain(&mut self) {
-        while self.client.outstanding() > 0 {
+        while self.client.outstanding() > 0 || !self.follow_ups.is_empty() {
             self.receive(Instant::now() + Duration::from_millis(100));
         }
     }
 
     /// Waits for answers until `deadline` and returns how many came.
     fn receive(&mut self, deadline: Instant) -> u64 {
-        self.receive_each(deadline, |_| ())
+        let answered = self.receive_each(deadline, |_, _| None);
+        self.send_follow_ups(|_, _| ());
+        answered
     }
 
-    fn receive_timed(&mut self, deadline: Instant, due: &mut BTreeMap<Ticket, Instant>) {
-        let mut latencies = std::mem::take(&mut self.tally.latencies);
-        self.receive_each(deadline, |ticket| {
-            if let Some(intended) = due.remove(&ticket) {
-                latencies.push(intended.elapsed());
-            }
-        });
-        self.tally.latencies = latencies;
-    }
-
-    fn receive_each(&mut self, deadline: Instant, mut each: impl FnMut(Ticket)) -> u64 {
-        let Self { client, script, open, tally, .. } = self;
+    /// As [`Self::receive`], without sending; `each` is told every ticket and whether a write
+    /// follows it, and says when the operation was due on a schedule.
+    fn receive_each(
+        &mut self,
+        deadline: Instant,
+        mut each: impl FnMut(Ticket, bool) -> Option<Instant>,
+    ) -> u64 {
+        let Self { client, script, open, reading, follow_ups, tally, .. } = self;
         let mut answered = 0;
         client.poll_with(deadline, |ticket, outcome| {
-            each(ticket);
+            let follow_up = if reading.is_empty() { None } else { reading.remove(&ticket) };
+            let due = each(ticket, follow_up.is_some());
+            follow_ups.extend(follow_up.map(|index| (index, due)));
             match outcome {
                 Ok((_, reply)) => {
                     answered += 1;
@@ -257,12 +272,8 @@ impl Tally {
     }
 }
 
-fn recorded_call(operation: &Operation) -> KvCall {
-    let value = operation.value().to_vec();
-    match operation.kind {
-        Kind::Read => KvCall::Get,
-        Kind::Put(_) => KvCall::Put(value),
-    }
+fn recorded_call(operation: &Operation, is_read: bool) -> KvCall {
+    if is_read { KvCall::Get } else { KvCall::Put(operation.value().to_vec()) }
 }
 
 fn recorded_return(reply: &[u8]) -> Option<KvReturn> {

@@ -6,7 +6,7 @@ use quorate_mq::batcher::BatchPolicy;
 use quorate_sim::metered::{ClientPlan, Plan as Metered};
 
 use crate::error::BenchError;
-use crate::experiment::simulated::{self, costs};
+use crate::experiment::simulated::{self, costs, kept};
 use crate::experiment::system::{PROTOCOLS, System};
 use crate::experiment::{Effort, Experiment, Outcome, Plan, Trial};
 use crate::run::Cell;
@@ -14,8 +14,8 @@ use crate::workload::{Keys, Mix, Payload, Workload};
 
 /// Commands in a batch, at most.
 pub const BATCH_COUNT: usize = 64;
-/// Bytes of a command.
-pub const COMMAND_BYTES: usize = 128;
+/// Bytes of a value that is written.
+pub const VALUE_BYTES: usize = 128;
 /// Windows, in batches.
 pub const WINDOWS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 /// Round trips, in microseconds.
@@ -35,7 +35,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "pipelining",
     title: "Window depth against round-trip time (virtual time)",
     question: "How many batches must be in flight, and what does one at a time cost?",
-    method: "In the simulator, without faults: three replicas (PBFT four), each on a host with one core and a link of 10 Gbit/s. What work costs that core was measured on this machine at the start, through the code that ships (the settings have the figures); the kernel's network stack, disks and waking threads are not in it. Commands of 128 bytes, batches of at most 64, clients beside the leader with twice as many requests in flight as the window holds, up to 2 % jitter. The dashed lines are the formula: window × batch / (round trip × rounds), with one round for Paxos and Raft and one and a half for PBFT. Every run is checked as a whole: replicas equal, each command applied once, history linearizable.",
+    method: "In the simulator, without faults: three replicas (PBFT four), each on a host with one core and a link of 10 Gbit/s. What work costs that core was measured on this machine at the start, through the code that ships (the settings have the figures); the kernel's network stack, disks and waking threads are not in it. Writes of 128 bytes, batches of at most 64, clients beside the leader with twice as many requests in flight as the window holds, up to 2 % jitter. The dashed lines are the formula: window × batch / (round trip × rounds), with one round for Paxos and Raft and one and a half for PBFT. Every run is checked as a whole: replicas equal, each command applied once, history linearizable.",
     on_request: false,
     plan,
 };
@@ -61,14 +61,14 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
     let (windows, round_trips): (&[usize], &[u64]) =
         if effort.quick { (&[1, 4, 16, 64], &[100, 10_000]) } else { (&WINDOWS, &ROUND_TRIPS_US) };
     let mut settings = std::collections::BTreeMap::from([
-        ("batch".to_owned(), format!("{BATCH_COUNT} commands of {COMMAND_BYTES} bytes at most")),
+        ("batch".to_owned(), format!("{BATCH_COUNT} writes of {VALUE_BYTES} bytes at most")),
         ("seed".to_owned(), "the number of the repetition".to_owned()),
     ]);
     let mut trials = Vec::new();
     for system in PROTOCOLS {
         let replicas = simulated::replicas(system);
         let costs = costs::of(system, replicas)?;
-        settings.extend([costs::setting(system, replicas, &costs)]);
+        settings.extend([kept::setting(system.name(), replicas, &costs)]);
         for round_trip_us in round_trips {
             for window in windows {
                 let depth = Depth { window: *window, round_trip_us: *round_trip_us };
@@ -93,7 +93,7 @@ fn metered(system: System, depth: Depth) -> Metered {
     let mut plan = Metered::new(simulated::replicas(system), round_trip_ns, 0);
     plan.distances.jitter_ns = round_trip_ns / JITTER_SHARE;
     plan.byte_ps = BYTE_PS;
-    // Clients are in the leader's place; half a tenth of a millisecond each way.
+    // Clients are beside the leader.
     let far = plan.distances.one_way_ns[0][0];
     let near = 50_000.min(far);
     plan.distances.one_way_ns = vec![vec![near, near], vec![near, far]];
@@ -119,7 +119,7 @@ fn payloads() -> Vec<bytes::Bytes> {
         name: "noise",
         mix: Mix::W,
         keys: Keys::Uniform,
-        payload: Payload::Noise(COMMAND_BYTES),
+        payload: Payload::Noise(VALUE_BYTES),
         records: 64,
         seed: 1,
     };

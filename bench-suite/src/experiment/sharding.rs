@@ -140,9 +140,7 @@ type Measure = Box<dyn FnMut(u32) -> Outcome>;
 
 fn outcome(result: Result<BTreeMap<crate::metric::Metric, f64>, String>) -> Outcome {
     match result {
-        Ok(values) => {
-            Outcome { values, proof: crate::run::Proof::Verified, latencies: Default::default() }
-        }
+        Ok(values) => Outcome::new(values, crate::run::Proof::Verified),
         Err(reason) => Outcome::failed(&reason),
     }
 }

@@ -19,6 +19,7 @@ use crate::metric::Metric;
 use crate::run::Proof;
 
 pub mod costs;
+pub mod kept;
 
 /// How the clock of these experiments is called.
 pub const CLOCK: &str = "virtual time, simulated network, CPU costs measured on this machine";

@@ -1,7 +1,8 @@
 //! Commands of 16 bytes: what agreement costs when the payload costs nothing, with and without
-//! batching, against the unreplicated floor; and the curve over batch sizes.
+//! batching, against the unreplicated floor; and the trials of the curve over batch sizes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_mq::batcher::BatchPolicy;
@@ -29,16 +30,6 @@ pub const EXPERIMENT: Experiment = Experiment {
     method: "Commands of 16 bytes into a state machine that only keeps a checksum, one client, all replies delivered, messages between replicas as values, journals in memory. The floor is the same state machine unreplicated behind the same queues, sessions and journal. One command in a slot, 512 of them in flight: the client still gathers its requests into messages. One by one: every request is a message of its own as well. Strict queues: requests reach the replicas through the queue that is lock-free in the strict sense instead of the run-stamped ring.",
     on_request: false,
     plan: plan_small,
-};
-
-/// The batch-size curve.
-pub const BATCHING: Experiment = Experiment {
-    name: "batching",
-    title: "Batch size",
-    question: "How large should a batch be?",
-    method: "As for small commands, with the number of commands in a batch limited; a batch leaves as soon as the window of eight batches has room.",
-    on_request: false,
-    plan: plan_batching,
 };
 
 /// How commands are gathered.
@@ -130,14 +121,26 @@ fn plan_small(effort: &Effort) -> Result<Plan, BenchError> {
     Ok(plan(effort, EXPERIMENT.name, (3, 15), &cells.map(cell)))
 }
 
-fn plan_batching(effort: &Effort) -> Result<Plan, BenchError> {
-    let sizes: &[usize] = if effort.quick {
-        &[1, 8, 64, 512, 4096]
-    } else {
-        &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096]
-    };
-    let cell =
-        |size: &usize| ("fixed".to_owned(), format!("batch-{size}"), Gathering::AtMost(*size));
-    let cells: Vec<_> = sizes.iter().map(cell).collect();
-    Ok(plan(effort, BATCHING.name, (2, 10), &cells))
+/// The curve over batch sizes: all systems with at most so many commands in a batch.
+pub(super) fn size_trials(
+    experiment: &str,
+    sizes: &[usize],
+    prepared: &Arc<Prepared>,
+    load: Load,
+) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for size in sizes {
+        for system in SYSTEMS {
+            let (prepared, gathering) = (prepared.clone(), Gathering::AtMost(*size));
+            let measure = Box::new(move |_| {
+                system.repetition(&gathering, Checksum::default, &prepared, &load)
+            });
+            let case = format!("batch-{size}");
+            trials.push(Trial {
+                cell: Cell::new(experiment, system.name(), "fixed", &case),
+                measure,
+            });
+        }
+    }
+    trials
 }

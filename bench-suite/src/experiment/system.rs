@@ -10,7 +10,7 @@ use quorate_smr::{Protocol, StateMachine};
 
 use crate::error::BenchError;
 use crate::experiment::Outcome;
-use crate::experiment::cluster::{Load, Prepared, Runner, repetition, runner};
+use crate::experiment::cluster::{Load, Prepared, Runner, Schedule, repetition, runner, scheduled};
 
 /// A client gives a request up after this long; a repetition in which that happens has failed.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,6 +67,23 @@ impl System {
             Self::Paxos => repetition(config::<Paxos>(configure), machine, prepared, load),
             Self::Raft => repetition(config::<Raft>(configure), machine, prepared, load),
             Self::Pbft => repetition(config::<Pbft>(configure), machine, prepared, load),
+        }
+    }
+
+    /// One repetition by a fixed schedule on a cluster of this system.
+    #[must_use]
+    pub fn scheduled<S: StateMachine>(
+        self,
+        configure: &impl Configure,
+        machine: impl Fn() -> S + Send + Sync + 'static,
+        prepared: &Prepared,
+        schedule: &Schedule,
+    ) -> Outcome {
+        match self {
+            Self::Direct => scheduled(config::<Direct>(configure), machine, prepared, schedule),
+            Self::Paxos => scheduled(config::<Paxos>(configure), machine, prepared, schedule),
+            Self::Raft => scheduled(config::<Raft>(configure), machine, prepared, schedule),
+            Self::Pbft => scheduled(config::<Pbft>(configure), machine, prepared, schedule),
         }
     }
 

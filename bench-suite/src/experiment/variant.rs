@@ -30,8 +30,8 @@ impl Toggles {
     /// Everything off.
     pub const NONE: Self =
         Self { batching: false, compression: false, sharding: false, pipelining: false };
-    /// What ships: the two that pay on one machine. The other two need a narrow link, or cores
-    /// and machines to spread over.
+    /// What ships: batching, and the window that networks need. The other two lose throughput
+    /// without a narrow link, or cores and machines to spread over.
     pub const DEFAULT: Self = Self { batching: true, pipelining: true, ..Self::NONE };
     /// Everything on.
     pub const ALL: Self =

@@ -15,7 +15,7 @@ use quorate_smr::Protocol;
 
 use crate::error::BenchError;
 use crate::experiment::system::{PROTOCOLS, System};
-use crate::experiment::{Effort, Experiment, Outcome, Plan, Trial};
+use crate::experiment::{Effort, Experiment, Outcome, Plan, Trial, regions};
 use crate::metric::Metric;
 use crate::run::{Cell, Proof};
 
@@ -37,7 +37,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "wan",
     title: "Distance and bandwidth (virtual time)",
     question: "What does a command wait for when replicas are far apart or their links are narrow?",
-    method: "In the simulator, without faults: writes of 1 KiB, sixteen clients with one request each, 0.1 ms from every replica; equal round trips between all replicas. CPU time is not part of it, so these are lower bounds, and they do not depend on the machine. Batches hold what arrives at once, messages are not compressed.",
+    method: "In the simulator, without faults: writes of 1 KiB, sixteen clients with one request each, 0.1 ms from every replica; equal round trips between all replicas. CPU time is not part of it, so these are lower bounds, and they do not depend on the machine. Batches hold what arrives at once, messages are not compressed. Regions: replicas and four clients with one request each in every region, real round trips between the regions of a cloud (the settings name the source), up to 2 ms of jitter, links of 1 Gbit/s, CPU costs measured on this machine; clients ask the leader, wherever it is.",
     on_request: false,
     plan,
 };
@@ -92,11 +92,13 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
         ("narrow links", format!("{ROUND_TRIP_MS} ms round trip")),
         ("seed", "the number of the repetition".into()),
     ];
+    let mut settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
+    trials.extend(regions::trials(EXPERIMENT.name, effort, &mut settings)?);
     Ok(Plan {
         trials,
-        repetitions: if effort.quick { 3 } else { 10 },
+        repetitions: if effort.quick { 2 } else { 5 },
         measured: Duration::ZERO,
-        settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
+        settings,
     })
 }
 

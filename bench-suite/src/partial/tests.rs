@@ -94,7 +94,8 @@ fn latencies_whose_sample_was_not_kept_are_dropped_and_others_stay() {
 fn another_commit_option_or_machine_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     drop(begin(folder.path()));
-    let changes: [(&str, &dyn Fn(&mut Identity)); 6] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Identity));
+    let changes: [Change<'_>; 6] = [
         ("commit", &|identity| identity.commit = "other".into()),
         ("--quick", &|identity| identity.quick = false),
         ("experiments", &|identity| identity.experiments.push("wan".into())),

@@ -98,6 +98,11 @@ fn in_words(ms: f64) -> String {
     if ms < 999.5 { format!("{} ms", short(ms)) } else { format!("{} s", short(ms / 1e3)) }
 }
 
+/// The same without a unit, for plots.
+fn in_ms(ms: f64) -> String {
+    if ms >= WATCHED_MS as f64 * 0.999 { format!("≥ {WATCHED_MS}") } else { short(ms) }
+}
+
 /// The value below or at which `share` of `values` lie: the nearest rank. Values are ascending.
 fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let rank = (share * values.len() as f64).ceil() as usize;
@@ -111,7 +116,7 @@ fn panel(table: &Table, system: &str) -> Result<Svg, BenchError> {
         let (median, longest) = (quantile(&values, 0.5)?, quantile(&values, 1.0)?);
         Some(Line {
             label: fault.replace('-', " "),
-            value: format!("{} / {}", in_words(median), in_words(longest)),
+            value: format!("{} / {}", in_ms(median), in_ms(longest)),
             mark: Mark::Spread(values),
             ink: ink_of(system),
             starts_group: fault == "primary-silent",
@@ -128,8 +133,11 @@ fn panel(table: &Table, system: &str) -> Result<Svg, BenchError> {
             (3, ink_of(system), "median; right: median / longest".into()),
         ],
     };
-    let alt =
-        format!("{}, median / longest without service: {}", display(system), alt_of(&chart.lines));
+    let alt = format!(
+        "{}, median / longest time without service in ms: {}",
+        display(system),
+        alt_of(&chart.lines)
+    );
     chart.draw(&alt)
 }
 
@@ -142,7 +150,12 @@ fn reading(table: &Table, systems: &[String]) -> String {
         .filter_map(|system| {
             let outages = table.values(&cell(system, FIRST), Metric::Outage);
             let (half, most) = (quantile(outages, 0.5)?, quantile(outages, 1.0)?);
-            Some(format!("{} {} (at worst {})", display(system), in_words(half), in_words(most)))
+            Some(format!(
+                "{} under {} (at worst {})",
+                in_words(half),
+                display(system),
+                in_words(most)
+            ))
         })
         .collect();
     if killed.is_empty() {
@@ -159,11 +172,11 @@ fn reading(table: &Table, systems: &[String]) -> String {
         let all = faults.iter().filter_map(|fault| Some((median(system, fault)?, fault.clone())));
         let (ms, fault) = all.max_by(|a, b| a.0.total_cmp(&b.0))?;
         let fault = fault.replace('-', " ");
-        Some(format!("{} {fault} ({})", display(system), in_words(ms)))
+        Some(format!("{fault} under {} ({})", display(system), in_words(ms)))
     });
     let worst = worst.collect::<Vec<_>>().join(", ");
     format!(
-        "With the leader killed nobody is answered for {} at the median.{control} Worst at the median: {worst}.",
+        "With the leader killed nobody is answered, at the median, for {}.{control} What takes longest, at the median: {worst}.",
         killed.join(", ")
     )
 }
@@ -194,7 +207,7 @@ mod tests {
     #[test]
     fn the_sentence_is_made_of_the_samples() {
         let reading = &figures(&table(&[100.0, 1500.0, 200.0])).unwrap()[0].reading;
-        assert!(reading.contains("Raft 200 ms (at worst 1.50 s)"), "{reading}");
+        assert!(reading.contains("200 ms under Raft (at worst 1.50 s)"), "{reading}");
         assert!(reading.contains("does not lead costs 20.0 ms at worst"), "{reading}");
         assert!(figures(&Table::new(&[])).unwrap()[0].reading.starts_with("No verified"));
     }

@@ -7,9 +7,12 @@ use crate::experiment::variant::{OPTIMISATIONS, changed, in_words, only};
 use crate::metric::Metric;
 use crate::report::canvas::{Ink, Svg};
 use crate::report::chart::{Horizontal, Line, Lines, Mark, Series};
-use crate::report::tables::{is_floor, marked_change};
+use crate::report::tables::marked_change;
 use crate::report::words::{ablation_reading, display, span};
-use crate::report::{compression, faults, interaction, pipelining, queue_figures};
+use crate::report::{
+    batching, compression, faults, interaction, peers, pipelining, protocols, queue_figures,
+    regions, scale, sharding, stages,
+};
 use crate::rows::{ALL_VARIANT, NONE_VARIANT, Table};
 use crate::run::Cell;
 use crate::stats::{Interval, short, three_digits};
@@ -58,11 +61,16 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Result<Vec<Figure>, BenchEr
     match experiment {
         "ablation" => ablation(table),
         "small" => Ok(vec![small(table)?]),
-        "batching" => Ok(vec![batching(table)?]),
+        "batching" => batching::figures(table),
+        "protocols" => protocols::figures(table),
         "compression" => compression::figures(table),
         "pipelining" => pipelining::figures(table),
-        "wan" => Ok(vec![wan(table)?]),
+        "peers" => peers::figures(table),
+        "scale" => scale::figures(table),
+        "wan" => Ok(std::iter::once(wan(table)?).chain(regions::figures(table)?).collect()),
         "faults" => faults::figures(table),
+        "sharding" => sharding::figures(table),
+        "stages" => stages::figures(table),
         "queue" | "queue-matrix" => queue_figures::figures(experiment, table),
         _ => Ok(Vec::new()),
     }
@@ -348,43 +356,6 @@ fn small(table: &Table) -> Result<Figure, BenchError> {
     };
     let title = "What the protocols cost when the payload costs nothing".into();
     Ok(Figure { title, clock: REAL_TIME, reading, panels: vec![svg.inline] })
-}
-
-fn batching(table: &Table) -> Result<Figure, BenchError> {
-    let systems = table.distinct("batching", |cell| &cell.system);
-    let cases = table.distinct("batching", |cell| &cell.case);
-    let mut series: Vec<Series> = Vec::new();
-    let mut gains = Vec::new();
-    for system in &systems {
-        let points: Vec<(f64, Interval)> = cases
-            .iter()
-            .filter_map(|case| {
-                let size: f64 = case.strip_prefix("batch-")?.parse().ok()?;
-                let cell = Cell::new("batching", system, "fixed", case);
-                Some((size, table.figure(&cell, Metric::Throughput.name())?))
-            })
-            .collect();
-        if let (Some(first), Some(last), false) = (points.first(), points.last(), is_floor(system))
-        {
-            gains.push(last.1.median / first.1.median);
-        }
-        let (name, ink, shape) = (display(system), ink_of(system), shape_of(system));
-        series.push(Series { name, ink, shape, points, is_level: false });
-    }
-    let chart = Lines {
-        title: "Throughput by batch size".into(),
-        x_axis: "commands per batch, at most".into(),
-        y_axis: "commands/s, closed loop".into(),
-        series,
-    };
-    let alt =
-        "Throughput against batch size, one line for each protocol; the table has the figures";
-    let reading = span(&gains, |gain| format!("×{}", three_digits(gain))).map_or_else(
-        || "No verified figures.".into(),
-        |gain| format!("From the smallest to the largest batch throughput changes by {gain}; the grey line is the unreplicated machine with the same batches."),
-    );
-    let title = "How large should a batch be?".into();
-    Ok(Figure { title, clock: REAL_TIME, reading, panels: vec![chart.draw(alt)?.inline] })
 }
 
 fn wan(table: &Table) -> Result<Figure, BenchError> {

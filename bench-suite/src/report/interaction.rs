@@ -39,11 +39,16 @@ pub(super) fn figure(
     }
     let panel = |system: &&String| {
         let line = |both: (usize, usize)| -> Line {
-            bar_line(name(both), table.figure(&cell(system, both, case), INTERACTION))
+            let factor = table.figure(&cell(system, both, case), INTERACTION);
+            let line = bar_line(name(both), factor);
+            let Some(factor) = factor else { return line };
+            let words = format!("×{}", three_digits(factor.median));
+            let value = if factor.may_be(1.0) { format!("({words})") } else { words };
+            Line { value, ..line }
         };
         let chart = Horizontal {
             title: display(system),
-            axis: "both together, as a factor of the product of each alone".into(),
+            axis: "both together over the product of each alone".into(),
             reference: Some(1.0),
             factors: true,
             lines: pairs().map(line).into(),

@@ -7,7 +7,10 @@ use crate::experiment::variant::in_words;
 use crate::experiment::wan::ROUND_TRIP_MS;
 use crate::metric::Metric;
 use crate::report::words::{display, with_interval};
-use crate::report::{compression, faults, interaction, pipelining, queue};
+use crate::report::{
+    batching, compression, faults, interaction, peers, pipelining, protocols, queue, regions,
+    scale, sharding, stages,
+};
 use crate::rows::{ALL_VARIANT, DEFAULT_VARIANT, FLOOR_SYSTEM, Row, Table};
 use crate::run::{Cell, Proof, Run};
 use crate::stats::{change, short, three_digits};
@@ -30,12 +33,17 @@ pub(crate) fn of(experiment: &str, table: &Table) -> Vec<TableView> {
     match experiment {
         "ablation" => ablation(table),
         "small" => vec![small(table)],
-        "batching" => vec![batching(table)],
+        "batching" => batching::tables(table),
+        "protocols" => protocols::tables(table),
         "queue" | "queue-matrix" => queue::tables(experiment, table),
         "compression" => compression::tables(table),
         "pipelining" => pipelining::tables(table),
-        "wan" => vec![wan(table)],
+        "peers" => peers::tables(table),
+        "scale" => scale::tables(table),
+        "wan" => std::iter::once(wan(table)).chain(regions::tables(table)).collect(),
         "faults" => faults::tables(table),
+        "sharding" => sharding::tables(table),
+        "stages" => vec![stages::table(table)],
         _ => vec![plain(experiment, table)],
     }
 }
@@ -46,6 +54,9 @@ pub(crate) fn summary(table: &Table) -> Vec<TableView> {
     for experiment in EXPERIMENTS.map(|experiment| experiment.name) {
         let mut of_experiment = match experiment {
             "queue" | "queue-matrix" => queue::summary(experiment, table),
+            "peers" => peers::summary(table),
+            "batching" => batching::summary(table),
+            "protocols" => protocols::summary(table),
             _ => of(experiment, table),
         };
         of_experiment.retain(|view| !view.rows.is_empty());
@@ -202,31 +213,10 @@ fn missing_row(name: String, setting: String, dashes: usize, proof: String) -> V
     row
 }
 
-fn batching(table: &Table) -> TableView {
-    let systems = table.distinct("batching", |cell| &cell.system);
-    let row = |case: String| {
-        let mut row = vec![case.strip_prefix("batch-").unwrap_or(&case).to_owned()];
-        row.extend(systems.iter().map(|system| {
-            let cell = Cell::new("batching", system, "fixed", &case);
-            match table.figure(&cell, Metric::Throughput.name()) {
-                Some(interval) => with_interval(interval),
-                None => proof(table, &cell),
-            }
-        }));
-        row
-    };
-    let mut header = vec!["commands per batch, at most".to_owned()];
-    header.extend(systems.iter().map(|system| format!("{}, commands/s", display(system))));
-    TableView {
-        caption: "Throughput by batch size".into(),
-        header,
-        rows: table.distinct("batching", |cell| &cell.case).into_iter().map(row).collect(),
-    }
-}
-
 fn wan(table: &Table) -> TableView {
     let mut rows = Vec::new();
-    for case in table.distinct("wan", |cell| &cell.case) {
+    let even = |case: &String| case.starts_with("rtt-") || case.starts_with("mbit-");
+    for case in table.distinct("wan", |cell| &cell.case).into_iter().filter(even) {
         for system in table.distinct("wan", |cell| &cell.system) {
             let cell = Cell::new("wan", &system, "default", &case);
             let figure = |metric: Metric| table.figure(&cell, metric.name()).map(|i| i.median);

@@ -47,6 +47,9 @@ pub use self::plan::{ClientPlan, Distances, MS, Plan};
 pub use self::tape::{Heard, Tape};
 use self::world::World;
 
+/// A core that is never idle.
+const BUSY_ALWAYS_PPM: u64 = 1_000_000;
+
 /// What a metered run gave. Counts and latencies are those of the measured time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -110,7 +113,8 @@ fn outcome<P: Protocol>(world: &World<P>) -> Outcome {
     }
     latencies_ns.iter_mut().for_each(|of_place| of_place.sort_unstable());
     // Picoseconds over nanoseconds are thousandths; a round may end after the measured time.
-    let busy = |busy_ps: u64| busy_ps.saturating_mul(1000) / measured_ns.max(1);
+    let busy =
+        |busy_ps: u64| (busy_ps.saturating_mul(1000) / measured_ns.max(1)).min(BUSY_ALWAYS_PPM);
     Outcome {
         commands,
         latencies_ns,

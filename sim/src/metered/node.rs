@@ -83,7 +83,7 @@ impl<P: Protocol> Node<P> {
         plan: &Plan,
         config: &P::Config,
         (group, replica): (usize, usize),
-        seed: u64,
+        (clients, seed): (usize, u64),
     ) -> Result<Self, String> {
         let mut setup = Setup::new(
             ReplicaId(replica as u8),
@@ -95,6 +95,7 @@ impl<P: Protocol> Node<P> {
         let auth = P::authenticator(&setup).map_err(|error| error.to_string())?;
         let protocol = P::recover(setup.clone(), Recovered::default(), Time::ZERO)
             .map_err(|error| error.to_string())?;
+        let sessions: Vec<ClientId> = (0..clients).map(session).collect();
         let intake = || Intake::new(group, plan.batching, plan.compression);
         Ok(Self {
             setup,
@@ -103,7 +104,7 @@ impl<P: Protocol> Node<P> {
             protocol,
             auth,
             gate: Gate::new(),
-            executor: Executor::new(Checksum::default(), limits(plan), &clients_of(plan, group)),
+            executor: Executor::new(Checksum::default(), limits(plan), &sessions),
             decided: VecDeque::new(),
             wanted_snapshots: Vec::new(),
             tick_at_ns: u64::MAX,
@@ -136,14 +137,9 @@ pub(super) const fn local(now_ns: u64) -> Time {
     Time(now_ns + HEAD_START_NS)
 }
 
-/// The session of client number `index`, the same in all groups.
-pub(super) const fn session(index: usize) -> ClientId {
-    ClientId(index as u64 + 1)
-}
-
-fn clients_of(plan: &Plan, group: usize) -> Vec<ClientId> {
-    let clients = plan.clients.iter().enumerate();
-    clients.filter(|(_, client)| client.group == group).map(|(index, _)| session(index)).collect()
+/// The session of client number `number` of a group.
+pub(super) const fn session(number: usize) -> ClientId {
+    ClientId(number as u64 + 1)
 }
 
 /// Sessions remember as many answers as a client may wait for.

@@ -233,11 +233,11 @@ impl<P: Protocol> World<P> {
     ) -> Result<(), String> {
         let place = &mut self.nodes[node];
         let (leads, group) = (place.leads(), place.group);
-        let order = &mut self.order[group];
+        let (order, members) = (&mut self.order[group], &self.members[group]);
         let all_answer = P::reply_quorum(self.plan.hosts.len()) > 1;
         let mut wrong = None;
         let mut sink = |client: ClientId, seq: RequestSeq, status, answer: &[u8]| {
-            let client = client.0 as usize - 1;
+            let client = members[client.0 as usize - 1];
             let (ReplyStatus::Applied, Ok(answer)) = (status, answer.try_into()) else {
                 wrong = Some(format!("request {seq} of client {client}: {status:?}"));
                 return;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use quorate_smr::auth::{Authenticator, ClientAuthenticator};
 use quorate_smr::protocol::{Effects, Protocol};
-use quorate_smr::{ReplicaId, RequestSeq, Role};
+use quorate_smr::{ClientId, ReplicaId, RequestSeq, Role};
 
 use super::clients::{Client, Done};
 use super::intake::Request;
@@ -73,6 +73,10 @@ pub(super) struct World<P: Protocol> {
     pub(super) hosts: Vec<Host<P>>,
     pub(super) nodes: Vec<Node<P>>,
     pub(super) clients: Vec<Client>,
+    /// By group, its clients in the order of their sessions.
+    pub(super) members: Vec<Vec<usize>>,
+    /// By client, its session.
+    sessions: Vec<ClientId>,
     sides: Vec<ClientSide<P>>,
     pub(super) done: Vec<Done>,
     /// By group, the commands in the order in which its first replica applied them.
@@ -90,15 +94,24 @@ impl<P: Protocol> World<P> {
     pub(super) fn new(config: &P::Config, plan: &Plan, seed: u64) -> Result<Self, String> {
         let hosts = plan.hosts.len();
         let place = |index: usize| (index / hosts, index % hosts);
-        let nodes: Vec<Node<P>> = (0..plan.groups * hosts)
-            .map(|index| Node::new(plan, config, place(index), seed))
-            .collect::<Result<_, _>>()?;
+        let (mut members, mut sessions) = (vec![Vec::new(); plan.groups], Vec::new());
+        for (index, client) in plan.clients.iter().enumerate() {
+            let of_group: &mut Vec<usize> = &mut members[client.group];
+            sessions.push(session(of_group.len()));
+            of_group.push(index);
+        }
+        let node = |index: usize| {
+            let (group, replica) = place(index);
+            Node::new(plan, config, (group, replica), (members[group].len(), seed))
+        };
+        let nodes: Vec<Node<P>> =
+            (0..plan.groups * hosts).map(node).collect::<Result<_, String>>()?;
         let side = |index: usize| {
             let group = plan.clients[index].group;
-            let auth = nodes.get(group * hosts).and_then(|node| node.auth.client(session(index)));
+            let auth = nodes.get(group * hosts).and_then(|node| node.auth.client(sessions[index]));
             auth.ok_or_else(|| format!("client {index} is unknown to group {group}"))
         };
-        let sides = (0..plan.clients.len()).map(side).collect::<Result<_, _>>()?;
+        let sides = (0..plan.clients.len()).map(side).collect::<Result<_, String>>()?;
         let quorum = P::reply_quorum(hosts);
         Ok(Self {
             now_ns: 0,
@@ -106,7 +119,9 @@ impl<P: Protocol> World<P> {
             links: Links::new(plan, Dice::new(seed, PART_JITTER)),
             hosts: (0..hosts).map(|_| Host::default()).collect(),
             clients: plan.clients.iter().map(|client| Client::new(*client, quorum)).collect(),
+            members,
             sides,
+            sessions,
             done: Vec::new(),
             order: vec![Vec::new(); plan.groups],
             phase: Phase::Elections,
@@ -265,7 +280,7 @@ impl<P: Protocol> World<P> {
         let payloads = &self.plan.payloads;
         let place = (client as u64 * 7919 + seq) % payloads.len() as u64;
         let payload: Bytes = payloads[place as usize].clone();
-        let (id, seq) = (session(client), RequestSeq(seq));
+        let (id, seq) = (self.sessions[client], RequestSeq(seq));
         let mut proof = Vec::new();
         self.sides[client].sign(id, seq, &payload, &mut proof);
         Request { client: id, seq, payload, proof }

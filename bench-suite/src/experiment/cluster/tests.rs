@@ -3,12 +3,14 @@
 use quorate_runtime::{JournalFormat, Transport};
 use quorate_smr::machine::Checksum;
 
+use super::measured::percentile;
 use super::*;
 use crate::experiment::ablation::Setting;
 use crate::experiment::small::Gathering;
 use crate::experiment::system::{Configure, PROTOCOLS, System};
 use crate::experiment::variant::{Toggles, ablation};
-use crate::workload::{SMALL, YCSB_A};
+use crate::metric::Metric;
+use crate::workload::{SMALL, YCSB_A, YCSB_F};
 
 const LOAD: Load = Load {
     window: 64,
@@ -129,4 +131,66 @@ fn percentiles_are_nearest_ranks() {
     assert_eq!(percentile(&sorted, 0.5).map(f64::round), Some(100.0));
     assert_eq!(percentile(&sorted, 0.99).map(f64::round), Some(198.0));
     assert_eq!(percentile(&[], 0.5), None);
+}
+
+#[test]
+fn a_schedule_is_kept_and_every_request_has_a_latency() {
+    let prepared = Prepared::new(few_records(), 1, true);
+    let schedule = Schedule {
+        per_second: 2000.0,
+        warm_up: Duration::from_millis(20),
+        measured: Duration::from_millis(100),
+    };
+    for system in PROTOCOLS {
+        let store = prepared.filled_store();
+        let machine = move || store.clone();
+        let outcome = system.scheduled(&Toggles::ALL, machine, &prepared, &schedule);
+        assert_eq!(outcome.proof, Proof::Verified, "{}", system.name());
+        let latencies = outcome.latencies.unwrap();
+        assert_eq!(latencies.count(), 200, "{}", system.name());
+        assert_eq!(outcome.values[&Metric::LatencySamples], 200.0);
+        assert_eq!(outcome.values[&Metric::Offered], 2000.0);
+        assert!(outcome.values[&Metric::LatencyP50] <= outcome.values[&Metric::LatencyMax]);
+    }
+}
+
+#[test]
+fn a_schedule_that_nobody_could_keep_has_a_latency_for_each_request_too() {
+    let prepared = Prepared::new(SMALL, 1, false);
+    let schedule =
+        Schedule { per_second: 50e6, warm_up: Duration::ZERO, measured: Duration::from_millis(2) };
+    let outcome = System::Raft.scheduled(&Toggles::NONE, Checksum::default, &prepared, &schedule);
+    assert_eq!(outcome.proof, Proof::Verified);
+    assert_eq!(outcome.latencies.unwrap().count(), 100_000);
+    let achieved = outcome.values.get(&Metric::Achieved).copied().unwrap_or(0.0);
+    assert!(achieved < 0.95 * schedule.per_second, "{achieved}");
+}
+
+#[test]
+fn records_are_read_before_they_are_written_back() {
+    let prepared = Prepared::new(Workload { records: 2000, ..YCSB_F }, 1, true);
+    let store = prepared.filled_store();
+    let config = ClusterConfig::<quorate_raft::Raft>::default();
+    let cluster = Cluster::start(config, move || store.clone()).unwrap();
+    let operations = &prepared.clients[0][..300];
+    let all: Vec<u32> = (0..2000).collect();
+    let script = Script { operations, tracked: &all, origin: Instant::now() };
+    let mut driver = Driver::new(cluster.client().unwrap(), script);
+    driver.count_loop(16, 300);
+    let tally = driver.finish();
+    assert!(cluster.shutdown().verify().is_ok());
+    let back = operations.iter().filter(|operation| operation.read_first.is_some());
+    let (back, history) = (back.collect::<Vec<_>>(), &tally.history);
+    assert_eq!((tally.errors, history.len()), (0, 300 + back.len()));
+    for operation in back {
+        let put = KvCall::Put(operation.value().to_vec());
+        let of_key = |entry: &&KvOperation| entry.key == operation.key;
+        let write = history.iter().find(|e| of_key(e) && e.operation.call == put).unwrap();
+        let read_before = history.iter().filter(of_key).any(|entry| {
+            let ended = entry.operation.returned.as_ref().map(|(at, _)| *at);
+            entry.operation.call == KvCall::Get
+                && ended.is_some_and(|ended| ended <= write.operation.called_at)
+        });
+        assert!(read_before, "record {}", operation.record);
+    }
 }

@@ -84,16 +84,6 @@ pub fn assume(system: System, replicas: usize, costs: Costs) {
     measured.insert((system, replicas), costs);
 }
 
-/// Costs as they are kept in a run's settings: name and value.
-///
-/// # Panics
-/// Never in practice: numbers can be written.
-#[must_use]
-pub fn setting(system: System, replicas: usize, costs: &Costs) -> (String, String) {
-    let figures = serde_json::to_string(costs).expect("numbers can be written");
-    (format!("CPU costs, {}, {replicas} replicas", system.name()), figures)
-}
-
 /// What compressing and opening a byte costs, in picoseconds.
 pub type Codec = (u64, u64);
 
@@ -109,12 +99,10 @@ pub fn codec(kind: &str, payloads: &[Bytes], batch_bytes: usize) -> Codec {
     *measured.entry(place).or_insert_with(|| time_codec(payloads, batch_bytes))
 }
 
-/// A codec's costs as they are kept in a run's settings: name and value.
-#[must_use]
-pub fn codec_setting(kind: &str, batch_bytes: usize, codec: Codec) -> (String, String) {
-    let (compress, decompress) = codec;
-    let name = format!("codec, {kind}, batches of {batch_bytes} bytes");
-    (name, format!("compress {compress} ps/byte, open {decompress} ps/byte"))
+/// Takes `codec` as measured, instead of measuring.
+pub fn assume_codec(kind: &str, batch_bytes: usize, codec: Codec) {
+    let mut measured = CODECS.lock().unwrap_or_else(PoisonError::into_inner);
+    measured.insert((kind.to_owned(), batch_bytes), codec);
 }
 
 fn time_codec(payloads: &[Bytes], batch_bytes: usize) -> Codec {
@@ -356,22 +344,23 @@ fn time_commands<P: Protocol>(
                 }
             }
         };
-        let mut request_ns = f64::INFINITY;
+        let (mut request_ns, mut least_ns) = (f64::INFINITY, f64::INFINITY);
         let mut batch = Batch::empty(GroupId(0));
         for _ in 0..REPEATS {
             request_ns = request_ns.min(fastest(1, || take_in(&mut builder)));
             let began = Instant::now();
             batch = builder.seal(None);
             let seal_ns = began.elapsed().as_nanos() as f64 - clock_ns();
-            seal.0.push((batch.len() as f64, seal_ns.max(0.0)));
+            least_ns = least_ns.min(seal_ns);
         }
         if batch.count() != COMMANDS {
             return Err("an honest client's request was refused".into());
         }
         let limits = SessionLimits { window: COMMANDS, ..SessionLimits::default() };
         let apply_ns = time_applying(&batch, limits)?;
+        seal.0.push((batch.len() as f64, least_ns.max(0.0)));
         request.0.push((bytes as f64, request_ns / COMMANDS as f64));
-        let whole = batch.header().raw_bytes as f64;
+        let whole = f64::from(batch.header().raw_bytes);
         apply.0.push((whole / COMMANDS as f64, apply_ns / COMMANDS as f64));
     }
     (costs.request, costs.seal, costs.apply) = (request.line(), seal.line(), apply.line());
@@ -421,12 +410,5 @@ mod tests {
         }
         let (raft, pbft) = (of(System::Raft, 3).unwrap(), of(System::Pbft, 4).unwrap());
         assert!(pbft.open.of(200) > raft.open.of(200) && pbft.answer_ps > raft.answer_ps);
-    }
-
-    #[test]
-    fn costs_are_written_and_read_back() {
-        let costs = Costs { prove_ps: 17, ..Costs::FREE };
-        let (_, text) = setting(System::Raft, 3, &costs);
-        assert_eq!(serde_json::from_str::<Costs>(&text).unwrap(), costs);
     }
 }
