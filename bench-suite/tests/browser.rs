@@ -80,11 +80,11 @@ struct Stage {
 impl Stage {
     fn new(name: &str, page: &str) -> Option<Self> {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser").join(name);
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).expect("a folder for screenshots");
         let listening = page.replacen("<head>", &format!("<head>{LISTENER}"), 1);
         let probed = listening.replacen("</body>", &format!("{PROBE}</body>"), 1);
         assert!(probed.len() > page.len() + LISTENER.len(), "the page has a head and a body");
-        fs::write(folder.join("page.html"), probed).unwrap();
+        fs::write(folder.join("page.html"), probed).expect("a copy of the page");
         Some(Self { browser: browser()?, folder })
     }
 
@@ -94,12 +94,12 @@ impl Stage {
             "<!doctype html><body style=\"margin:0\"><script>addEventListener('message',e=>document.getElementById('found').textContent=e.data)</script><iframe src=\"page.html\" style=\"width:{width}px;height:{height}px;border:0;color-scheme:{scheme}\"></iframe><pre id=\"found\"></pre></body>"
         );
         let path = self.folder.join(format!("{scheme}-{width}.html"));
-        fs::write(&path, frame).unwrap();
+        fs::write(&path, frame).expect("a frame around the page");
         format!("file://{}", path.display())
     }
 
     fn call(&self, arguments: &[&str]) -> String {
-        let profile = tempfile::tempdir().unwrap();
+        let profile = tempfile::tempdir().expect("a folder for the browser");
         let output = Command::new(&self.browser)
             // The page is our own file, and continuous integration runs as root.
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])

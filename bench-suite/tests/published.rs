@@ -54,21 +54,22 @@ fn rows_of_every_kept_run_follow_from_its_samples() {
 
 /// A copy of what is published, below a folder of its own.
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+    fs::create_dir_all(to).expect("a scratch folder");
+    for entry in fs::read_dir(from).expect("what is published") {
+        let entry = entry.expect("a published file");
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
             copy(&entry.path(), &target);
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            fs::copy(entry.path(), target).expect("a scratch folder takes a copy");
         }
     }
 }
 
 fn verify(run: &Path) -> (Option<i32>, String) {
     let program = Command::new(env!("CARGO_BIN_EXE_compare"));
-    let output = { program }.arg("--verify").arg(run).output().unwrap();
-    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    let output = { program }.arg("--verify").arg(run).output().expect("the program runs");
+    (output.status.code(), String::from_utf8(output.stdout).expect("it prints text"))
 }
 
 /// The text with its last digit changed.
@@ -93,7 +94,8 @@ fn a_changed_digit_is_found_wherever_it_stands() {
         falsified(before) + report::front::END + behind
     };
     let anywhere = |text: &str| falsified(text);
-    let files: [(PathBuf, &dyn Fn(&str) -> String); 7] = [
+    type Falsify<'a> = &'a dyn Fn(&str) -> String;
+    let files: [(PathBuf, Falsify<'_>); 7] = [
         (run.join("rows.csv"), &anywhere),
         (run.join("samples.csv"), &anywhere),
         (results.join("README.md"), &anywhere),

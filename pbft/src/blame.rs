@@ -63,8 +63,8 @@ struct Uncertain {
     digest: Digest,
     vouched: ReplicaSet,
     asked: Option<Time>,
-    /// Whether enough did, and it was ordered.
-    ordered: bool,
+    /// When enough did, and it went on to be ordered.
+    ordered: Option<Time>,
 }
 
 impl Blame {
@@ -107,8 +107,7 @@ impl Blame {
         if held.len() >= UNCERTAIN_PER_CLIENT_MAX && !held.contains_key(&seq) {
             held.pop_first();
         }
-        let fresh =
-            || Uncertain { digest, vouched: ReplicaSet::EMPTY, asked: None, ordered: false };
+        let fresh = || Uncertain { digest, vouched: ReplicaSet::EMPTY, asked: None, ordered: None };
         let uncertain = held.entry(seq).or_insert_with(fresh);
         if uncertain.digest != digest {
             *uncertain = fresh();
@@ -156,17 +155,20 @@ impl Pbft {
         out: &mut Out,
     ) -> bool {
         let Some(alone) = self.alone(command) else { return false };
-        let interval = self.limits.retransmit_interval;
+        let (interval, patience) = (self.limits.retransmit_interval, self.timers.timeout);
         let needed = 2 * (self.group.weak() - 1);
         let uncertain = self.blame.uncertain(command.client, command.seq, alone.digest());
         if let Some(from) = from {
             uncertain.vouched.insert(from);
         }
-        if uncertain.ordered {
+        // What went on may still be dropped, where the log or the queue is full; nobody else would
+        // ask for it, because the others wait long for blamed clients.
+        if uncertain.ordered.is_some_and(|ordered| now.since(ordered) < patience) {
             return false;
         }
         if uncertain.vouched.len() >= needed {
-            uncertain.ordered = true;
+            uncertain.ordered = Some(now);
+            self.pending.executed(command.client, command.seq);
             return true;
         }
         if uncertain.asked.is_none_or(|asked| now.since(asked) >= interval) {

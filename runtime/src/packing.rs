@@ -36,7 +36,7 @@ pub struct Packing {
     /// under some 1.3 Gbit/s. Needs the feature `zstd`.
     pub zstd_level: Option<i32>,
     /// Batches of at least so many bytes are compressed as blocks on the threads of a rayon pool
-    /// (see [`PARALLEL_BYTES_MIN`](compress::PARALLEL_BYTES_MIN)); opened on one thread. Needs the
+    /// (see `quorate_mq::compress::PARALLEL_BYTES_MIN`); opened on one thread. Needs the
     /// feature `rayon`, and batches larger than the default to have anything to do.
     pub parallel_bytes_min: Option<usize>,
 }

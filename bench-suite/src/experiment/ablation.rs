@@ -19,7 +19,7 @@ use crate::experiment::system::{Configure, PROTOCOLS};
 use crate::experiment::variant::{Toggles, VALUES_VARIANT, ablation};
 use crate::experiment::{Effort, Experiment, Plan, Trial};
 use crate::run::Cell;
-use crate::workload::{Workload, YCSB_A, YCSB_B};
+use crate::workload::YCSB_A;
 
 /// Groups with sharding on.
 pub const GROUPS: usize = 4;
@@ -27,8 +27,6 @@ pub const GROUPS: usize = 4;
 pub const CLIENTS: usize = 2;
 /// Requests that each client keeps in flight.
 pub const WINDOW: usize = 1024;
-/// What is measured on workloads after the first.
-const ENDS: [Toggles; 3] = [Toggles::NONE, Toggles::DEFAULT, Toggles::ALL];
 /// The experiment.
 pub const EXPERIMENT: Experiment = Experiment {
     name: "ablation",
@@ -79,16 +77,11 @@ impl Configure for Toggles {
     }
 }
 
-/// The cells of `workload`: all of them on the first one, the ends on others.
-fn cells(is_headline: bool) -> Vec<(String, Setting)> {
-    let mut cells: Vec<(String, Setting)> = ablation()
-        .into_iter()
-        .filter(|(_, toggles)| is_headline || ENDS.contains(toggles))
-        .map(|(name, toggles)| (name, Setting::Frames(toggles)))
-        .collect();
-    if is_headline {
-        cells.push((VALUES_VARIANT.into(), Setting::Shipped));
-    }
+/// The cells of each protocol.
+fn cells() -> Vec<(String, Setting)> {
+    let with_frames = |(name, toggles)| (name, Setting::Frames(toggles));
+    let mut cells: Vec<(String, Setting)> = ablation().into_iter().map(with_frames).collect();
+    cells.push((VALUES_VARIANT.into(), Setting::Shipped));
     cells
 }
 
@@ -96,25 +89,22 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
     let load = Load {
         window: WINDOW,
         warm_up: Duration::from_millis(if effort.quick { 40 } else { 100 }),
-        measured: Duration::from_millis(if effort.quick { 120 } else { 400 }),
-        probes: if effort.quick { 60 } else { 200 },
+        measured: Duration::from_millis(if effort.quick { 120 } else { 300 }),
+        probes: if effort.quick { 60 } else { 100 },
         probe_interval: Duration::from_millis(2),
     };
-    let workloads: &[Workload] = if effort.quick { &[YCSB_A] } else { &[YCSB_A, YCSB_B] };
     let mut trials = Vec::new();
-    for workload in workloads {
-        let prepared = Prepared::new(*workload, CLIENTS, true);
-        let store = prepared.filled_store();
-        for system in PROTOCOLS {
-            for (variant, setting) in cells(workload.name == YCSB_A.name) {
-                let (prepared, store) = (prepared.clone(), store.clone());
-                let measure = Box::new(move |_| {
-                    let store = store.clone();
-                    system.repetition(&setting, move || store.clone(), &prepared, &load)
-                });
-                let cell = Cell::new(EXPERIMENT.name, system.name(), &variant, workload.name);
-                trials.push(Trial { cell, measure });
-            }
+    let prepared = Prepared::new(YCSB_A, CLIENTS, true);
+    let store = prepared.filled_store();
+    for system in PROTOCOLS {
+        for (variant, setting) in cells() {
+            let (prepared, store) = (prepared.clone(), store.clone());
+            let measure = Box::new(move |_| {
+                let store = store.clone();
+                system.repetition(&setting, move || store.clone(), &prepared, &load)
+            });
+            let cell = Cell::new(EXPERIMENT.name, system.name(), &variant, YCSB_A.name);
+            trials.push(Trial { cell, measure });
         }
     }
     Ok(Plan {

@@ -105,7 +105,7 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
     }
     Ok(Plan {
         trials,
-        repetitions: if effort.quick { 2 } else { 10 },
+        repetitions: if effort.quick { 2 } else { 5 },
         measured: load.measured,
         settings: [
             ("client", format!("1, in closed loop with {WINDOW} requests in flight")),

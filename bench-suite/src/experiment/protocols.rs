@@ -226,7 +226,7 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
     }
     Ok(Plan {
         trials: planner.trials,
-        repetitions: if effort.quick { 2 } else { 10 },
+        repetitions: if effort.quick { 2 } else { 5 },
         measured: times.measured,
         settings: settings(),
     })

@@ -77,7 +77,7 @@ fn plan(effort: &Effort) -> Result<Plan, BenchError> {
     trials.extend(balancing(effort));
     Ok(Plan {
         trials,
-        repetitions: if effort.quick { 2 } else { 10 },
+        repetitions: if effort.quick { 2 } else { 5 },
         measured: load.measured,
         settings: BTreeMap::from([
             ("client".to_owned(), format!("one, with {WINDOW} requests in flight")),

@@ -72,7 +72,7 @@ fn load(effort: &Effort) -> Load {
     Load {
         window: WINDOW,
         warm_up: Duration::from_millis(if effort.quick { 60 } else { 200 }),
-        measured: Duration::from_millis(if effort.quick { 200 } else { 1000 }),
+        measured: Duration::from_millis(if effort.quick { 200 } else { 500 }),
         probes: 0,
         probe_interval: Duration::ZERO,
     }
@@ -118,7 +118,7 @@ fn plan_small(effort: &Effort) -> Result<Plan, BenchError> {
     let cell = |(variant, gathering): (&str, Gathering)| {
         (variant.to_owned(), SMALL.name.to_owned(), gathering)
     };
-    Ok(plan(effort, EXPERIMENT.name, (3, 15), &cells.map(cell)))
+    Ok(plan(effort, EXPERIMENT.name, (3, 10), &cells.map(cell)))
 }
 
 /// The curve over batch sizes: all systems with at most so many commands in a batch.

@@ -52,8 +52,11 @@ const EPOCH_VIEWS: u32 = 100;
 /// How long a view may take before the next leader is asked. Whole seconds: the library drops
 /// fractions, and views of half a second would all end at once.
 const VIEW_TIME_MAX: Duration = Duration::from_secs(2);
-/// How long the first commit, or the last on every replica, may take.
+/// How long the first commit may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last commit on every replica may take: with one command in a block, what is in
+/// flight at the end takes hundreds of blocks.
+const DRAIN: Duration = Duration::from_secs(60);
 /// Between two looks of the client at the committed state.
 const POLL: Duration = Duration::from_micros(100);
 /// The length in front of each command of a block, in bytes.
@@ -286,7 +289,7 @@ impl Client<'_> {
     fn prove(&self, script: &Script) -> Result<(), String> {
         let sent = self.sent.load(Ordering::Relaxed);
         let expected = script.replay(sent).1;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + DRAIN;
         for replica in 0..self.group.stores.len() {
             while self.group.committed(replica)?.applied() < sent && Instant::now() < deadline {
                 std::thread::sleep(POLL);
