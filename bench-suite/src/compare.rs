@@ -86,15 +86,40 @@ pub fn measure(options: &Options) -> Result<Done, BenchError> {
         }
         done => done?,
     };
-    let run = Run {
-        manifest: manifest(options, done, &partial),
-        samples: driver::in_order(partial.samples().to_vec()),
-    };
-    run.write(&results)?;
+    let samples = partial.samples().to_vec();
+    publish((done, samples), partial, options, &results)
+}
+
+/// Ends the interrupted run at `folder`: what was measured as a whole becomes a run, and its report
+/// is written. Experiments that were not reached are not part of it.
+///
+/// # Errors
+/// When it is no interrupted run, when nothing of it is whole, or when something cannot be written.
+pub fn finish_interrupted(folder: &Path, options: &Options) -> Result<Done, BenchError> {
+    let results = folder.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+    let partial = Partial::to_finish(folder, machine::now_utc())?;
+    let whole = partial.whole();
+    if whole.0.is_empty() {
+        let reasons = format!("{}: no experiment has a whole repetition", folder.display());
+        return Err(BenchError::Resume { reasons });
+    }
+    publish(whole, partial, options, results)
+}
+
+/// Makes a run of what was measured, and writes its report.
+fn publish(
+    (experiments, samples): (Vec<DoneExperiment>, Vec<Sample>),
+    partial: Partial,
+    options: &Options,
+    results: &Path,
+) -> Result<Done, BenchError> {
+    let manifest = manifest(options, experiments, &partial);
+    let run = Run { manifest, samples: driver::in_order(samples) };
+    run.write(results)?;
     partial.remove()?;
-    let report = Report::render(&run, &report::history(&results)?)?;
-    report.write(&results)?;
-    Ok(finish(&run.samples, options, &results))
+    let report = Report::render(&run, &report::history(results)?)?;
+    report.write(results)?;
+    Ok(finish(&run.samples, options, results))
 }
 
 /// The interrupted run that was asked for, or a new one; tells of others that could go on.

@@ -282,6 +282,36 @@ impl Partial {
         &self.header.id
     }
 
+    /// Opens the interrupted run at `folder` to end it, whatever commit and options are in force now.
+    ///
+    /// # Errors
+    /// As for [`Partial::resume`].
+    pub fn to_finish(folder: &Path, now: String) -> Result<Self, BenchError> {
+        let header = read_header(folder)?;
+        Self::open(folder.to_path_buf(), header, now)
+    }
+
+    /// What was measured of each experiment as a whole: with the repetitions that every cell has,
+    /// without experiments that have not even one. Samples beyond that are left out.
+    #[must_use]
+    pub fn whole(&self) -> (Vec<Done>, Vec<Sample>) {
+        let (mut experiments, mut samples) = (Vec::new(), Vec::new());
+        for Begun { done, cells } in &self.header.begun {
+            let of_experiment =
+                || self.samples.iter().filter(|sample| sample.cell.experiment == done.name);
+            let whole = |round: &u32| {
+                of_experiment().filter(|sample| sample.repetition == *round).count() == *cells
+            };
+            let rounds = (1..=done.repetitions).take_while(whole).count() as u32;
+            if rounds > 0 {
+                experiments.push(Done { repetitions: rounds, ..done.clone() });
+                let kept = of_experiment().filter(|sample| sample.repetition <= rounds);
+                samples.extend(kept.cloned());
+            }
+        }
+        (experiments, samples)
+    }
+
     /// What it measures, and where.
     #[must_use]
     pub fn identity(&self) -> &Identity {

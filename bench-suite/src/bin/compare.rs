@@ -49,6 +49,10 @@ struct Arguments {
     /// Regenerate the report from this run folder, without measuring.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["quick", "only", "list", "repetitions", "resume"])]
     report: Option<PathBuf>,
+    /// End an interrupted run without measuring more: what every cell of an experiment has becomes a
+    /// run with its report; the rest is said to be missing. Takes its hidden folder.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["quick", "only", "list", "repetitions", "resume", "report", "verify", "out"])]
+    finish: Option<PathBuf>,
     /// Takes the CPU costs for the experiments in virtual time from this run folder instead of
     /// measuring them: equal costs and seeds give equal rows.
     #[arg(long, value_name = "RUN")]
@@ -81,10 +85,12 @@ fn main() -> ExitCode {
         costs_of: arguments.costs_of,
         arguments: std::env::args().skip(1).collect(),
     };
-    let done = match (arguments.list, arguments.verify, arguments.report) {
-        (true, _, _) => Ok(compare::list()),
-        (_, Some(run), _) => compare::verify(&run),
-        (_, _, Some(run)) => compare::report_again(&run, &options),
+    let folders = (arguments.verify, arguments.report, arguments.finish);
+    let done = match folders {
+        _ if arguments.list => Ok(compare::list()),
+        (Some(run), _, _) => compare::verify(&run),
+        (_, Some(run), _) => compare::report_again(&run, &options),
+        (_, _, Some(folder)) => compare::finish_interrupted(&folder, &options),
         _ => compare::measure(&options),
     };
     match done {

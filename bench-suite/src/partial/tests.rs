@@ -47,6 +47,22 @@ fn what_was_kept_is_there_again_and_knows_when_it_went_on() {
 }
 
 #[test]
+fn a_run_that_is_ended_early_keeps_the_repetitions_that_every_cell_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut partial = begin(folder.path());
+    partial.begin(done("1"), 2).unwrap();
+    for sample in [one("raft", 1), one("paxos", 1), one("paxos", 2)] {
+        partial.append(sample).unwrap();
+    }
+    let place = partial.folder.clone();
+    drop(partial);
+    let partial = Partial::to_finish(&place, "2026-01-02 04:05".into()).unwrap();
+    let (experiments, samples) = partial.whole();
+    assert_eq!(experiments, [Done { repetitions: 1, ..done("1") }]);
+    assert_eq!(samples, [one("raft", 1), one("paxos", 1)]);
+}
+
+#[test]
 fn a_line_torn_by_a_kill_is_measured_again_wherever_it_is_torn() {
     let folder = tempfile::tempdir().unwrap();
     let mut partial = begin(folder.path());
