@@ -48,7 +48,7 @@ pub(super) fn figure(
         };
         let chart = Horizontal {
             title: display(system),
-            axis: "both together over the product of each alone".into(),
+            axis: "both, over the product of each".into(),
             reference: Some(1.0),
             factors: true,
             lines: pairs().map(line).into(),

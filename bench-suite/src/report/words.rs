@@ -165,7 +165,7 @@ pub(crate) fn default_in_words(table: &Table) -> &'static str {
     if table.default_variant() == ALL_VARIANT {
         "has all four optimisations on"
     } else {
-        "is what `ClusterConfig::default()` gives, with frames for messages: batching and pipelining on, one group, no compression"
+        "is the shipped configuration, with frames for messages: batching and pipelining on, one group, no compression"
     }
 }
 
