@@ -16,7 +16,7 @@ use quorate_bench::experiment::queue::{memory, scenario};
 #[derive(Debug, Parser)]
 #[command(name = "compare", bin_name = "cargo compare", version)]
 struct Arguments {
-    /// A short run: some six minutes on two cores, wide intervals.
+    /// A short run: few repetitions, wide intervals.
     #[arg(long)]
     quick: bool,
     /// Only this experiment; may be given several times. Writes below target/compare, so that a
